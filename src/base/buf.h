@@ -1,0 +1,47 @@
+/*
+ * A growable byte buffer with a hard maximum.  Embedded: buf_init/buf_clear.
+ * Allocates nothing before the first byte.
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "base/span.h"
+
+struct buf {
+	char *p;  /* owned */
+	size_t n; /* bytes in use */
+	size_t cap;
+	size_t max; /* n never gets past this */
+};
+
+void buf_init(struct buf *b, size_t max);
+
+/* Free the memory; the buffer is empty and may be used again. */
+void buf_clear(struct buf *b);
+
+/*
+ * All of these return 0, or -1 when the result would be longer than max or
+ * there is no memory; the buffer is unchanged then.
+ */
+int buf_reserve(struct buf *b, size_t more); /* room for `more` bytes past n */
+int buf_append(struct buf *b, const void *p, size_t n);
+int buf_append_span(struct buf *b, struct span s);
+int buf_append_str(struct buf *b, const char *s);
+int buf_append_char(struct buf *b, char c);
+int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+/* Drop the first n bytes (n <= b->n). */
+void buf_consume(struct buf *b, size_t n);
+
+/* The bytes in use; valid until the next change. */
+static inline struct span
+buf_span(const struct buf *b)
+{
+	return (struct span){ b->p, b->n };
+}
+
+#endif

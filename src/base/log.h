@@ -1,0 +1,89 @@
+/*
+ * The log: levels, targets stderr, syslog or a file, text or JSON lines.
+ * A struct log may be used by any thread; each line is one write(2).
+ * Peer-supplied text goes through log_escape first.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+/* The longest line with its newline; what is longer is cut. */
+#define LOG_LINE_MAX 4096
+
+enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
+enum log_format { LOG_F_TEXT, LOG_F_JSON };
+
+struct log;
+
+/*
+ * target: "stderr", "syslog", "off" or a file's path (opened for append,
+ * created 0640).  The caller owns the result (log_free).  NULL when the file
+ * cannot be opened or there is no memory; errno tells.
+ */
+struct log *log_new(const char *target, enum log_level level, enum log_format format);
+void log_free(struct log *log);
+
+/* Change level and format in a running log (any thread). */
+void log_set(struct log *log, enum log_level level, enum log_format format);
+
+/*
+ * Point a running log at another target; 0, or -1 with errno and the old
+ * target kept.  log_reopen opens the same file again (USR1), same returns.
+ */
+int log_set_target(struct log *log, const char *target);
+int log_reopen(struct log *log);
+
+/* False too when log is NULL or its target is "off". */
+bool log_on(const struct log *log, enum log_level level);
+
+/* How many lines the target did not take since log_new. */
+uint64_t log_lost(const struct log *log);
+
+/*
+ * One message.  No newline at the end of fmt.  Text form is
+ * "LEVEL: message" for stderr (with sd-daemon's <N> prefix when
+ * JOURNAL_STREAM names stderr's device and inode), "RFC3339 LEVEL: message"
+ * for a file, "message" for syslog; JSON is
+ * {"time":…,"level":…,"message":…} in valid UTF-8.  LEVEL is error, warning,
+ * info or debug.  Control characters become spaces in text.  Lines are cut
+ * at LOG_LINE_MAX.
+ *
+ * A target that is full, or closed at its other end, is waited for 100 ms
+ * once; then lines are dropped and counted until it takes lines again.
+ * SIGPIPE is never raised.  errno is kept; log may be NULL.
+ */
+void log_msg(struct log *log, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void log_vmsg(struct log *log, enum log_level level, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+/*
+ * A ready line (an access line), written as it is with a newline added,
+ * whatever the level; cut at LOG_LINE_MAX too.  log may be NULL.
+ */
+void log_raw(struct log *log, const char *line, size_t n);
+
+#define log_error(l, ...) log_msg((l), LOG_L_ERROR, __VA_ARGS__)
+#define log_warn(l, ...) log_msg((l), LOG_L_WARN, __VA_ARGS__)
+#define log_info(l, ...) log_msg((l), LOG_L_INFO, __VA_ARGS__)
+#define log_debug(l, ...)                                       \
+	do {                                                    \
+		if (log_on((l), LOG_L_DEBUG))                   \
+			log_msg((l), LOG_L_DEBUG, __VA_ARGS__); \
+	} while (0)
+
+/*
+ * Make text of a peer fit for a log line: bytes outside printable ASCII, and
+ * '"' and '\', become \xNN; at most max_in bytes of `in` are shown, "..."
+ * marks a cut.  Writes a NUL-terminated string into out (size bytes, at
+ * least 8) and returns out.
+ */
+const char *log_escape(char *out, size_t size, struct span in, size_t max_in);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * The only allocator of the program (outside foreign libraries), so that
+ * tests can make the n-th allocation fail.  Thread-safe but for the hook,
+ * which is thread-local.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+/*
+ * Like malloc, calloc(1, n), realloc and free: the caller owns the result;
+ * NULL when there is no memory.  mem_realloc(NULL, n) allocates; a size of 0
+ * is treated as 1.
+ */
+void *mem_alloc(size_t n);
+void *mem_zalloc(size_t n);
+void *mem_realloc(void *p, size_t n);
+void mem_free(void *p);
+
+/* A NUL-terminated copy of s, or of the first n bytes of s. */
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t n);
+
+/*
+ * Test hook: the n-th allocation of this thread from now on (1 is the next)
+ * fails once; 0 switches it off.  mem_fail_pending says whether it is still
+ * to come.
+ */
+void mem_fail_nth(unsigned long n);
+int mem_fail_pending(void);
+
+#endif
