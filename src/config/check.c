@@ -1,0 +1,35 @@
+/*
+ * Checks of the configuration as a whole; the sections' own are in
+ * check_listen.c and check_route.c.
+ */
+#include "config/keys.h"
+#include "config/stages.h"
+
+void
+config_place(struct config_place *out, const struct config_tsection *s, const char *key)
+{
+	out->title = config_show_head(&out->head, s->type, s->name);
+	out->file = s->file;
+	out->line = s->line;
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->entry[i].key->name, key) == 0 && s->entry[i].file != NULL) {
+			out->file = s->entry[i].file;
+			out->line = s->entry[i].line;
+		}
+}
+
+void
+config_check(struct config *c, struct config_report *rep)
+{
+	/* A head that was not understood may be the one that is missed. */
+	if (c->n_listen == 0 && !c->sources->broken[CONFIG_S_LISTEN])
+		config_error(
+		    rep, rep->path, 1, "there is no [listen NAME] section; expected one or more");
+	if (c->n_route == 0 && !c->sources->broken[CONFIG_S_ROUTE])
+		config_error(
+		    rep, rep->path, 1, "there is no [route NAME] section; expected one or more");
+	config_check_listen(c, rep);
+	config_check_route(c, rep);
+	config_check_websocket(c, rep);
+	config_check_backend(c, rep);
+}

@@ -1,0 +1,203 @@
+/*
+ * The sample file and the man page's lists, from the table; see docs.h.
+ *
+ * Return values are gathered in `failed`, so that the text stands in the
+ * order in which it is read.
+ */
+#include "config/docs.h"
+
+#include <stdio.h>
+
+#include "config/report.h"
+
+#define DOCS_WIDTH 78
+
+struct docs {
+	struct buf *out; /* borrowed */
+	bool failed;
+};
+
+static const char docs_ini_intro[] =
+    "# The configuration of wsrelayd(8); every key is explained in wsrelayd.ini(5).\n"
+    "# This file is written from the table of keys (make check says how): each key\n"
+    "# stands here with its default, behind a #.\n"
+    "#\n"
+    "# wsrelayd -t checks what you wrote, wsrelayd --dump-config shows what is in\n"
+    "# force. Files in wsrelayd.ini.d/ whose names end in .ini are read after this\n"
+    "# one. Comments stand on lines of their own.\n";
+
+static void
+docs_str(struct docs *d, const char *s)
+{
+	d->failed |= buf_append_str(d->out, s) == -1;
+}
+
+static void
+docs_char(struct docs *d, char c)
+{
+	d->failed |= buf_append_char(d->out, c) == -1;
+}
+
+/* As "# ..." lines. */
+static void
+docs_wrap(struct docs *d, const char *text)
+{
+	size_t col = 0, n;
+
+	while (*text != '\0') {
+		n = strcspn(text, " ");
+		if (col > 0 && col + 1 + n > DOCS_WIDTH) {
+			docs_char(d, '\n');
+			col = 0;
+		}
+		docs_char(d, col == 0 ? '#' : ' ');
+		if (col == 0) {
+			docs_char(d, ' ');
+			col = 1;
+		}
+		d->failed |= buf_append(d->out, text, n) == -1;
+		col += 1 + n;
+		text += n;
+		text += strspn(text, " ");
+	}
+	docs_char(d, '\n');
+}
+
+/* For troff: a sentence a line, and nothing that it would take for its own. */
+static void
+docs_roff(struct docs *d, const char *text)
+{
+	bool line_start = true;
+
+	for (; *text != '\0'; text++) {
+		if (line_start && (*text == '.' || *text == '\''))
+			docs_str(d, "\\&");
+		line_start = false;
+		if (*text == '\\') {
+			docs_str(d, "\\e");
+		} else if (*text == '-') {
+			docs_str(d, "\\-");
+		} else if (*text == '.' && text[1] == ' ') {
+			docs_str(d, ".\n");
+			line_start = true;
+			text++;
+		} else {
+			docs_char(d, *text);
+		}
+	}
+	docs_char(d, '\n');
+}
+
+/* "Takes a number from 1 to 1024, or auto; the default is auto." */
+static void
+docs_takes(const struct config_key *k, char *out, size_t size)
+{
+	struct config_shown expected;
+
+	snprintf(out, size, "%s %s; %s%s.",
+	    config_key_is_list(k) ? "A list, split at white space. Each item is" : "Takes",
+	    config_key_expected(k, expected.text, sizeof(expected.text)),
+	    k->required		    ? "required"
+		: k->def[0] == '\0' ? "empty by default"
+				    : "the default is ",
+	    k->def);
+}
+
+/* Empty when all of the key is built. */
+static void
+docs_unbuilt(const struct config_key *k, char *out, size_t size)
+{
+	struct config_shown built;
+
+	out[0] = '\0';
+	if (k->unbuilt != NULL && k->built != NULL && !config_key_is_list(k))
+		snprintf(out, size, "Not built into this version yet: %s. It takes only %s.",
+		    k->unbuilt, config_words_listed(k->built, built.text, sizeof(built.text)));
+	else if (k->unbuilt != NULL)
+		snprintf(out, size, "Not built into this version yet: %s.", k->unbuilt);
+}
+
+static void
+docs_ini_key(struct docs *d, const struct config_key *k, bool active)
+{
+	char text[1024];
+
+	docs_char(d, '\n');
+	docs_wrap(d, k->doc);
+	docs_takes(k, text, sizeof(text));
+	docs_wrap(d, text);
+	docs_unbuilt(k, text, sizeof(text));
+	if (text[0] != '\0')
+		docs_wrap(d, text);
+	if (!active || k->example == NULL)
+		docs_char(d, '#');
+	docs_str(d, k->name);
+	docs_char(d, '=');
+	docs_str(d, k->example != NULL ? k->example : k->def);
+	docs_char(d, '\n');
+}
+
+/* The names of the sample's sections; [backend] is commented out, head and all. */
+static const char *
+docs_ini_head(enum config_section_type s)
+{
+	switch (s) {
+	case CONFIG_S_SERVER:
+		return "[server]\n";
+	case CONFIG_S_LISTEN:
+		return "[listen main]\n";
+	case CONFIG_S_WEBSOCKET:
+		return "[websocket]\n";
+	case CONFIG_S_ROUTE:
+		return "[route echo]\n";
+	case CONFIG_S_BACKEND:
+		return "#[backend app]\n";
+	}
+	return "";
+}
+
+int
+config_docs_ini(struct buf *out)
+{
+	struct docs d = { .out = out };
+
+	docs_str(&d, docs_ini_intro);
+	for (unsigned s = 0; s < CONFIG_S_COUNT; s++) {
+		docs_char(&d, '\n');
+		docs_wrap(&d, config_sections[s].doc);
+		docs_str(&d, docs_ini_head((enum config_section_type)s));
+		for (size_t i = 0; i < config_keys_n; i++)
+			if (config_keys[i].section == s)
+				docs_ini_key(&d, &config_keys[i], s != CONFIG_S_BACKEND);
+	}
+	return d.failed ? -1 : 0;
+}
+
+static void
+docs_man_key(struct docs *d, const struct config_key *k)
+{
+	char text[1024];
+
+	docs_str(d, ".It Ic ");
+	docs_str(d, k->name);
+	docs_char(d, '\n');
+	docs_roff(d, k->doc);
+	docs_takes(k, text, sizeof(text));
+	docs_roff(d, text);
+	docs_unbuilt(k, text, sizeof(text));
+	if (text[0] != '\0')
+		docs_roff(d, text);
+}
+
+int
+config_docs_man(enum config_section_type s, struct buf *out)
+{
+	struct docs d = { .out = out };
+
+	docs_str(&d, ".Bl -tag -width Ds\n");
+	for (size_t i = 0; i < config_keys_n; i++)
+		if (config_keys[i].section == s)
+			docs_man_key(&d, &config_keys[i]);
+	docs_str(&d, ".El\n");
+	return d.failed ? -1 : 0;
+}
