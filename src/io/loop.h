@@ -1,0 +1,78 @@
+/*
+ * One thread's event loop: libevent's base, a timing wheel, the scratch
+ * buffer, tasks for the turn's end, and a mailbox for other threads.
+ *
+ * The turn: event_base_loop(EVLOOP_ONCE), then the wheel, the tasks and the
+ * garbage, in this order.  Nothing that a callback's caller may still hold is freed
+ * before the turn's end (loop_free_later).
+ *
+ * Everything here is for the loop's own thread, but for loop_post.
+ */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/wheel.h"
+
+struct event_base;
+struct tls_worker;
+struct loop;
+
+/* Bytes read with one call; see docs/architecture.md for how it was measured. */
+#define LOOP_SCRATCH (128 * 1024)
+/* Bytes in front of the scratch that its user may write into (a frame header). */
+#define LOOP_HEADROOM 64
+
+/* Work for the turn's end.  Embedded; queued at most once at a time. */
+struct loop_task {
+	struct loop_task *next;		/* borrowed */
+	void (*fn)(struct loop_task *t);	/* NULL when not queued */
+};
+
+/* A message from another thread.  Embedded in memory that fn disposes of. */
+struct loop_msg {
+	struct loop_msg *next;
+	void (*fn)(struct loop_msg *m, struct loop *loop);
+};
+
+struct loop *loop_new(void);	/* NULL: no memory or no descriptors; errno tells */
+void loop_free(struct loop *l);
+
+/* Run until loop_stop; turns are as above. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+struct event_base *loop_base(struct loop *l);
+struct tls_worker *loop_tls(struct loop *l);	/* made at first use; NULL without memory */
+
+/* The monotonic clock, read once a turn. */
+uint64_t loop_now_ms(struct loop *l);
+
+/* LOOP_SCRATCH bytes that die when the callback returns. */
+uint8_t *loop_scratch(struct loop *l);
+
+/* Random bits that nobody can predict (masks, tokens). */
+uint32_t loop_random(struct loop *l);
+
+/* A timer: embed a loop_timer, set fn once, arm with an absolute time of loop_now_ms. */
+struct loop_timer {
+	struct wheel_timer w;
+	void (*fn)(struct loop_timer *t);
+};
+void loop_timer_arm(struct loop *l, struct loop_timer *t, uint64_t at_ms);
+void loop_timer_stop(struct loop *l, struct loop_timer *t);
+
+/* Call t->fn(t) at the turn's end; nothing when it is queued already. */
+void loop_later(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *t));
+void loop_later_cancel(struct loop *l, struct loop_task *t);
+
+/* Free p (mem_free) at the turn's end.  Never fails. */
+void loop_free_later(struct loop *l, void *p);
+
+/* From any thread: call m->fn(m, l) on the loop's thread.  Never fails; ownership goes over. */
+void loop_post(struct loop *l, struct loop_msg *m);
+
+#endif

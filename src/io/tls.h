@@ -1,0 +1,87 @@
+/*
+ * TLS by OpenSSL.  A tls_ctx is what a [listen] section says (certificates, SNI, versions,
+ * client certificates, ALPN, session tickets), built by the main thread, immutable and
+ * reference-counted; a tls is one connection's state, on one worker.
+ *
+ * No connection owns BIO memory: all connections of a worker share one BIO (struct tls_worker), which is
+ * pointed at the connection's fd for the length of a call.  What OpenSSL wants to send is gathered in the
+ * worker's out buffer during a call and handed to the caller, who sends it with one system call (or queues what the kernel
+ * refuses).  Reads go from the fd straight into OpenSSL's buffer, with read-ahead; SSL_MODE_RELEASE_BUFFERS
+ * gives it back while the connection is idle.
+ */
+#ifndef IO_TLS_H
+#define IO_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "config/config.h"
+
+/* Whether ALPN may offer h2: HTTP/2 is not built yet. */
+#ifndef TLS_HTTP2_BUILT
+#define TLS_HTTP2_BUILT 0
+#endif
+
+struct tls_ctx;
+struct tls_worker;
+struct tls;
+
+/*
+ * Build what the section says; NULL after every error went to report (FILE:LINE: message; a certificate
+ * that cannot be read or parsed, a key that does not fit its certificate, a bad cipher string, a bad ClientCA,
+ * an expired certificate is a warning).  One reference.  Thread-safe ref and unref.
+ */
+struct tls_ctx *tls_ctx_new(const struct config_listen *l, config_report_fn *report, void *arg);
+/* NULL is nothing to both. */
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);
+void tls_ctx_unref(struct tls_ctx *c);
+
+/*
+ * Reload: let c go on with the ticket keys of old (the same listener's, before), so that sessions can be
+ * resumed.  Before c is in use.  Where ClientCertificate or ClientCA has changed, the tickets are refused all the same.
+ */
+void tls_ctx_inherit(struct tls_ctx *c, const struct tls_ctx *old);
+
+/* One for each worker thread; NULL without memory. */
+struct tls_worker *tls_worker_new(void);
+void tls_worker_free(struct tls_worker *w);
+
+/* A new server-side connection; fd is borrowed for as long as the tls lives; takes a reference on c. NULL without memory. */
+struct tls *tls_server_new(struct tls_ctx *c, struct tls_worker *w, int fd);
+void tls_free(struct tls *t);
+
+enum tls_status {
+	TLS_OK,
+	TLS_AGAIN,	/* wait until the fd is readable */
+	TLS_EOF,	/* clean end: close_notify came */
+	TLS_TRUNCATED,	/* the peer's FIN without close_notify */
+	TLS_ERROR,	/* tls_error says why; the connection is dead (an alert may be in out) */
+};
+
+/*
+ * Each of these may leave bytes to send: the caller takes them with tls_out right after EVERY call,
+ * before any other tls of the same worker is used (TLS_ERROR too: an alert).  They never wait for the fd to be writable.
+ */
+enum tls_status tls_handshake(struct tls *t);
+enum tls_status tls_read(struct tls *t, void *p, size_t size, size_t *n);	/* TLS_OK: 1 <= *n <= size */
+/* All of iov is encrypted, small pieces gathered into full records; TLS_OK or TLS_ERROR. */
+enum tls_status tls_write(struct tls *t, const struct iovec *iov, int n_iov);
+enum tls_status tls_close_notify(struct tls *t);
+
+/*
+ * The bytes to send, borrowed until the next tls_ call on this worker (the caller has taken them then).  They
+ * are handed over once: asked for again, *n is 0.
+ */
+void tls_out(struct tls *t, const void **p, size_t *n);
+
+/* Whether OpenSSL holds bytes that a read might return without the fd becoming readable. */
+bool tls_pending(const struct tls *t);
+
+const char *tls_error(const struct tls *t);	/* why, for the log; never NULL */
+const char *tls_version(const struct tls *t);	/* "TLSv1.3"; valid after the handshake; static */
+const char *tls_alpn(const struct tls *t);	/* "h2", "http/1.1" or "" ; static */
+/* After the handshake; the client certificate's subject (RFC 2253) into out, or an empty string. */
+void tls_client_subject(const struct tls *t, char *out, size_t size);
+
+#endif

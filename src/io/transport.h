@@ -1,0 +1,103 @@
+/*
+ * A connected socket, in the clear or with TLS, that looks the same from
+ * above: non-blocking reads into the caller's memory, writes that go out at
+ * once and whose rest, if the kernel refuses some, waits in a queue.
+ *
+ * Embedded in its owner, which must stay allocated until the turn's end after
+ * transport_close (loop_free_later).  One thread.  Up-calls are never made from within a down-call.
+ */
+#ifndef IO_TRANSPORT_H
+#define IO_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "io/loop.h"
+
+struct event;
+struct outq_block;
+struct tls;
+struct tls_ctx;
+struct transport;
+
+enum io_status { IO_OK, IO_AGAIN, IO_EOF, IO_ERROR };
+
+struct transport_events {
+	/* The TLS handshake is over (never for a plain transport). */
+	void (*ready)(struct transport *t);
+	/* Read now (transport_read), until IO_AGAIN or once. */
+	void (*readable)(struct transport *t);
+	/* The queue has become empty after the kernel had refused bytes. */
+	void (*drained)(struct transport *t);
+	/* The connection is broken (reset, TLS error, handshake failure); why for the log. Only once;
+	 * the owner closes. */
+	void (*failed)(struct transport *t, const char *why);
+};
+
+struct transport {
+	struct loop *loop;			/* borrowed */
+	const struct transport_events *ev;	/* static */
+	struct event *io;			/* owned; NULL once closed */
+	struct outq_block *q_head, *q_tail;	/* owned: what the kernel refused */
+	struct tls *tls;			/* owned; NULL in the clear */
+	uint32_t q_bytes;
+	int fd;					/* owned; -1 once closed */
+	int err;				/* errno of a failed write; reported from the loop */
+	bool want_read, handshaking, fin_wanted, fin_sent, eof, in_callback;
+	bool broken;	/* the owner knows: by `failed` or by IO_ERROR */
+};
+
+/*
+ * Start on a connected non-blocking fd, whose ownership goes over (also on
+ * error: then it is closed).  ctx: a server-side TLS handshake comes first, NULL is none.  Reading is
+ * wanted from the start.  0, or -1 without memory.
+ */
+int transport_start(struct transport *t, struct loop *loop,
+    const struct transport_events *ev, int fd, struct tls_ctx *ctx);
+
+/*
+ * Read at most size bytes.  IO_OK with 1 <= *n <= size; IO_AGAIN; IO_EOF
+ * (the peer's FIN; with TLS a FIN without close_notify too); IO_ERROR: broken, *why for the log when not NULL.
+ */
+enum io_status transport_read(struct transport *t, void *p, size_t size,
+    size_t *n, const char **why);
+
+/*
+ * Send all of iov (borrowed for the call): now, or what the kernel refuses
+ * as soon as it takes it.  0; -1 when the connection is broken, closing or out of
+ * memory: the bytes are lost, and `failed` comes from the loop when it has not come yet.
+ */
+int transport_write(struct transport *t, const struct iovec *iov, int n);
+
+/* Bytes that wait for the kernel (with TLS: as encrypted). */
+static inline size_t
+transport_queued(const struct transport *t)
+{
+	return t->q_bytes;
+}
+
+/* Whether `readable` is to be called.  What TLS holds already is not forgotten. */
+void transport_want_read(struct transport *t, bool want);
+
+/* Send a FIN (with TLS close_notify before it) behind all that was written. */
+void transport_fin(struct transport *t);
+
+/* Declare the connection broken (err is an errno): `failed` comes from the loop. */
+void transport_break(struct transport *t, int err);
+
+/* Close now; queued bytes are dropped.  reset: the peer sees a RST, not a FIN. */
+void transport_close(struct transport *t, bool reset);
+
+static inline bool
+transport_closed(const struct transport *t)
+{
+	return t->fd == -1;
+}
+
+/* Facts about the TLS session; NULL / "" in the clear. */
+const char *transport_tls_version(const struct transport *t);
+const char *transport_alpn(const struct transport *t);
+
+#endif
