@@ -1,0 +1,948 @@
+/*
+ * HTTP/1.1 connections to backends (RFC 9112 client side).  See h1_client.h.
+ *
+ * One request goes out, one response is read.  All that only the response's head and body need,
+ * or bytes that a hold keeps back, or a linger, is in a struct h1_exchange; after a 101 that is
+ * freed, and an open WebSocket costs the connection's struct and its event, nothing else.
+ *
+ * A byte's way: the transport reads into the loop's scratch (h1c_on_readable); head bytes are
+ * scanned there, and copied only when the head is incomplete; body or WebSocket bytes are handed
+ * up from there (h1c_hand), as many as the user's budget takes.  What a hold keeps back is copied
+ * (at most one read) and comes again from a task at the turn's end, by the scratch too, so that
+ * the user finds the scratch's headroom in front of it.
+ *
+ * Runs on one worker; called by io/transport and io/loop (events) and by the user of its stream
+ * (operations).  Invariants: the exchange exists in H1C_HEAD, H1C_BODY and H1C_LINGER, and in
+ * H1C_OPEN while bytes are kept; while bytes are kept nothing is read; in H1C_LINGER and
+ * H1C_DEAD nothing is called up.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "codec/ws_key.h"
+#include "http/h1_client.h"
+#include "io/transport.h"
+
+/* A request's head at most: a client's head and what the gateway adds to it. */
+#define H1C_MAX_REQUEST (2 * HTTP1_MAX_HEAD)
+/* How long the kernel may take over the last bytes of a closed stream, at least. */
+#define H1C_FLUSH_MS 5000
+
+enum h1c_state {
+	H1C_HEAD,	/* the response's head is awaited */
+	H1C_BODY,	/* the response's body is read */
+	H1C_OPEN,	/* a WebSocket's bytes, after the 101 */
+	H1C_ENDED,	/* the peer's end was told; writing may go on */
+	H1C_LINGER,	/* closed by the user: what is queued goes out, what comes is dropped */
+	H1C_DEAD,	/* freed at the turn's end */
+};
+
+/* What an open WebSocket does not need. */
+struct h1_exchange {
+	struct h1_client *h1c;		/* borrowed: the owner */
+	struct loop_timer timer;	/* the response's head, or the linger */
+	struct loop_task task;		/* gives away what was kept */
+	uint64_t deadline_ms;		/* of the timer */
+	uint64_t linger_ms;
+	uint64_t body_left;		/* HTTP_BODY_LENGTH */
+	struct http1_scan scan;
+	struct http1_chunked chunked;	/* HTTP_BODY_CHUNKED */
+	struct buf kept;		/* an incomplete head; behind it, what was held */
+	enum http_body body;
+	bool websocket, is_head;
+	char accept[WS_ACCEPT_N + 1];	/* what the 101 must have */
+};
+
+struct h1_client {
+	/* First, as it is overwritten when the struct waits to be freed; owned, may be NULL. */
+	struct h1_exchange *x;
+	struct stream s;
+	struct transport t;
+	uint8_t state;			/* enum h1c_state */
+	bool eof;			/* the peer's FIN came */
+};
+
+/* One for each forwarded WebSocket. */
+_Static_assert(sizeof(struct h1_client) <= sizeof(struct transport) + 56, "h1_client is too big");
+
+static const struct transport_events h1c_transport_events;
+static const struct stream_ops h1c_ops;
+
+static void h1c_on_timer(struct loop_timer *timer);
+static void h1c_on_task(struct loop_task *task);
+
+static struct h1_client *
+h1c_of_transport(struct transport *t)
+{
+	return (struct h1_client *)(void *)((char *)t - offsetof(struct h1_client, t));
+}
+
+static struct h1_client *
+h1c_of_stream(const struct stream *s)
+{
+	return (struct h1_client *)(uintptr_t)((const char *)s - offsetof(struct h1_client, s));
+}
+
+static const char *
+h1c_state_str(enum h1c_state st)
+{
+	switch (st) {
+	case H1C_HEAD:
+		return "head";
+	case H1C_BODY:
+		return "body";
+	case H1C_OPEN:
+		return "open";
+	case H1C_ENDED:
+		return "ended";
+	case H1C_LINGER:
+		return "linger";
+	case H1C_DEAD:
+		return "dead";
+	}
+	return "?";
+}
+
+/* The only place that changes the state. */
+static void
+h1c_set_state(struct h1_client *h1c, enum h1c_state to)
+{
+	static const uint8_t edges[] = {
+		[H1C_HEAD] = 1 << H1C_BODY | 1 << H1C_OPEN | 1 << H1C_LINGER | 1 << H1C_DEAD,
+		[H1C_BODY] = 1 << H1C_ENDED | 1 << H1C_LINGER | 1 << H1C_DEAD,
+		[H1C_OPEN] = 1 << H1C_ENDED | 1 << H1C_LINGER | 1 << H1C_DEAD,
+		[H1C_ENDED] = 1 << H1C_LINGER | 1 << H1C_DEAD,
+		[H1C_LINGER] = 1 << H1C_DEAD,
+		[H1C_DEAD] = 0,
+	};
+
+	assert((edges[h1c->state] & 1 << to) != 0 ||
+	    (fprintf(stderr, "h1c: %s to %s\n", h1c_state_str(h1c->state), h1c_state_str(to)),
+		false));
+	h1c->state = (uint8_t)to;
+}
+
+/* ---- the exchange's memory and time */
+
+static struct h1_exchange *
+h1c_exchange_new(struct h1_client *h1c)
+{
+	struct h1_exchange *x;
+
+	if ((x = mem_zalloc(sizeof(*x))) == NULL)
+		return NULL;
+	x->h1c = h1c;
+	x->timer.fn = h1c_on_timer;
+	buf_init(&x->kept, HTTP1_MAX_HEAD);
+	http1_scan_init(&x->scan, HTTP1_RESPONSE);
+	http1_chunked_init(&x->chunked);
+	return x;
+}
+
+static void
+h1c_exchange_free(struct h1_client *h1c)
+{
+	struct h1_exchange *x = h1c->x;
+
+	if (x == NULL)
+		return;
+	loop_timer_stop(h1c->t.loop, &x->timer);
+	loop_later_cancel(h1c->t.loop, &x->task);
+	buf_clear(&x->kept);
+	loop_free_later(h1c->t.loop, x);
+	h1c->x = NULL;
+}
+
+/* CONFIG_NEVER and 0 are no limit. */
+static void
+h1c_arm(struct h1_client *h1c, uint64_t in_ms)
+{
+	struct loop *loop = h1c->t.loop;
+
+	if (in_ms == 0 || in_ms >= CONFIG_NEVER - loop_now_ms(loop)) {
+		loop_timer_stop(loop, &h1c->x->timer);
+		return;
+	}
+	h1c->x->deadline_ms = loop_now_ms(loop) + in_ms;
+	loop_timer_arm(loop, &h1c->x->timer, h1c->x->deadline_ms);
+}
+
+/* The end of the connection; nothing is called up.  From here on h1c->x must not be looked at. */
+static void
+h1c_destroy(struct h1_client *h1c, bool reset)
+{
+	struct loop *loop = h1c->t.loop;
+
+	if (h1c->state == H1C_DEAD)
+		return;
+	h1c_set_state(h1c, H1C_DEAD);
+	transport_close(&h1c->t, reset);
+	h1c_exchange_free(h1c);
+	loop_free_later(loop, h1c);
+}
+
+/* The stream breaks under its user. */
+static void
+h1c_fail(struct h1_client *h1c, enum stream_error e, const char *why)
+{
+	const struct stream_events *ev = h1c->s.ev;
+	bool told = h1c->state == H1C_LINGER || h1c->state == H1C_DEAD;
+
+	h1c_destroy(h1c, false);
+	h1c->s.ev = NULL;
+	if (!told && ev != NULL)
+		ev->reset(&h1c->s, e, why);
+}
+
+static void
+h1c_fail_protocol(struct h1_client *h1c, const char *why)
+{
+	h1c_fail(h1c, STREAM_E_PROTOCOL, why);
+}
+
+static void
+h1c_fail_memory(struct h1_client *h1c)
+{
+	h1c_fail(h1c, STREAM_E_MEMORY, "out of memory");
+}
+
+/* ---- the request (RFC 9112 3, RFC 6455 4.1) */
+
+/* Only what may stand in a request-target: nothing there ends the line or the target. */
+static bool
+h1c_is_target_part(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '#')
+			return false;
+	return true;
+}
+
+/* Fields that the connection makes itself: a second one would be a way to smuggle. */
+static bool
+h1c_is_own_field(struct span name, bool websocket)
+{
+	static const char own[][24] = {
+		"Host",
+		"Connection",
+		"Upgrade",
+		"Transfer-Encoding",
+		"Content-Length",
+		"Sec-WebSocket-Key",
+		"Sec-WebSocket-Version",
+		"Sec-WebSocket-Accept",
+	};
+	size_t n = websocket ? 8 : 5;
+
+	for (size_t i = 0; i < n; i++)
+		if (span_eq_nocase(name, span_from_str(own[i])))
+			return true;
+	return false;
+}
+
+/* NULL, or what is wrong with the request. */
+static const char *
+h1c_judge_request(const struct h1_request *r)
+{
+	size_t n;
+
+	if (!http_is_token(r->method))
+		return "the request's method is not clean";
+	if (r->path.n == 0 || !h1c_is_target_part(r->path) ||
+	    memchr(r->path.p, '?', r->path.n) != NULL)
+		return "the request's path is not clean";
+	if (!h1c_is_target_part(r->query))
+		return "the request's query is not clean";
+	/* An empty Host is sent for an authority that is not known (RFC 9112 3.2). */
+	if (r->authority.n > 0 && !http_is_authority(r->authority))
+		return "the request's authority is not clean";
+	n = r->method.n + r->path.n + r->query.n + r->authority.n;
+	for (size_t i = 0; i < r->n_fields; i++) {
+		n += r->field[i].name.n + r->field[i].value.n + 4;
+		if (!http_is_token(r->field[i].name) || !http_is_field_value(r->field[i].value))
+			return "a field of the request is not clean";
+		if (h1c_is_own_field(r->field[i].name, r->websocket))
+			return "a field of the request is the connection's own";
+	}
+	return n <= H1C_MAX_REQUEST ? NULL : "the request's head is too large";
+}
+
+static int
+h1c_put_line(struct buf *b, const char *name, struct span value)
+{
+	return buf_append_str(b, name) == -1 || buf_append_str(b, ": ") == -1 ||
+	    buf_append_span(b, value) == -1 || buf_append_str(b, "\r\n") == -1 ? -1 : 0;
+}
+
+static int
+h1c_put_start(struct buf *b, const struct h1_request *r)
+{
+	if (buf_append_span(b, r->method) == -1 || buf_append_char(b, ' ') == -1 ||
+	    buf_append_span(b, r->path) == -1)
+		return -1;
+	if (r->query.p != NULL &&
+	    (buf_append_char(b, '?') == -1 || buf_append_span(b, r->query) == -1))
+		return -1;
+	if (buf_append_str(b, " HTTP/1.1\r\n") == -1)
+		return -1;
+	return h1c_put_line(b, "Host", r->authority);
+}
+
+/* The client's half of the handshake (RFC 6455 4.1), or the end of this one-request connection. */
+static int
+h1c_put_connection(struct buf *b, bool websocket, struct span key)
+{
+	if (!websocket)
+		return h1c_put_line(b, "Connection", SPAN_LIT("close"));
+	return h1c_put_line(b, "Upgrade", SPAN_LIT("websocket")) == -1 ||
+	    h1c_put_line(b, "Connection", SPAN_LIT("Upgrade")) == -1 ||
+	    h1c_put_line(b, "Sec-WebSocket-Key", key) == -1 ||
+	    h1c_put_line(b, "Sec-WebSocket-Version", SPAN_LIT("13")) == -1 ? -1 : 0;
+}
+
+static int
+h1c_put_request(struct buf *b, const struct h1_request *r, struct span key)
+{
+	if (h1c_put_start(b, r) == -1 || h1c_put_connection(b, r->websocket, key) == -1)
+		return -1;
+	for (size_t i = 0; i < r->n_fields; i++)
+		if (buf_append_span(b, r->field[i].name) == -1 ||
+		    buf_append_str(b, ": ") == -1 ||
+		    buf_append_span(b, r->field[i].value) == -1 ||
+		    buf_append_str(b, "\r\n") == -1)
+			return -1;
+	return buf_append_str(b, "\r\n");
+}
+
+/* Send it; a broken connection is told by the loop.  0, or -1 with *why. */
+static int
+h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char **why)
+{
+	char key[WS_KEY_N + 1] = "";
+	struct iovec iov;
+	struct buf b;
+
+	if (r->websocket && (ws_key_make(key) == -1 ||
+	    ws_key_accept(span_from_str(key), h1c->x->accept) == -1)) {
+		*why = "the handshake's key cannot be made";
+		return -1;
+	}
+	buf_init(&b, H1C_MAX_REQUEST + 1024);
+	if (h1c_put_request(&b, r, span_from_str(key)) == -1) {
+		*why = "out of memory";
+		buf_clear(&b);
+		return -1;
+	}
+	iov.iov_base = b.p;
+	iov.iov_len = b.n;
+	transport_write(&h1c->t, &iov, 1);
+	buf_clear(&b);
+	return 0;
+}
+
+struct stream *
+h1_client_start(struct loop *loop, int fd, const struct h1_request *r,
+    uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why)
+{
+	struct h1_client *h1c;
+
+	if ((*why = h1c_judge_request(r)) != NULL) {
+		close(fd);
+		return NULL;
+	}
+	*why = "out of memory";
+	if ((h1c = mem_zalloc(sizeof(*h1c))) == NULL ||
+	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+		mem_free(h1c);
+		close(fd);
+		return NULL;
+	}
+	h1c->s.ops = &h1c_ops;
+	stream_attach(&h1c->s, ev, user);
+	h1c->x->websocket = r->websocket;
+	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
+	if (transport_start(&h1c->t, loop, &h1c_transport_events, fd, NULL) == -1) {
+		mem_free(h1c->x);
+		mem_free(h1c);
+		return NULL;
+	}
+	if (h1c_send_request(h1c, r, why) == -1) {
+		h1c_destroy(h1c, true);
+		return NULL;
+	}
+	h1c_arm(h1c, response_timeout_ms);
+	*why = NULL;
+	return &h1c->s;
+}
+
+/* ---- payload: a body's or a WebSocket's */
+
+/* How many bytes may go up now. */
+static size_t
+h1c_room(struct h1_client *h1c, size_t max)
+{
+	size_t room;
+
+	if (h1c->s.holds != 0)
+		return 0;
+	if (h1c->s.ev->budget == NULL)
+		return max;
+	room = h1c->s.ev->budget(&h1c->s);
+	return room < max ? room : max;
+}
+
+static void
+h1c_hand_up(struct h1_client *h1c, uint8_t *p, size_t n)
+{
+	if (n > 0)
+		h1c->s.ev->bytes(&h1c->s, p, n);
+}
+
+static void
+h1c_end_up(struct h1_client *h1c)
+{
+	h1c_set_state(h1c, H1C_ENDED);
+	h1c_exchange_free(h1c);
+	transport_want_read(&h1c->t, false);	/* what is behind a body is nobody's */
+	h1c->s.ev->end(&h1c->s);
+}
+
+/* A part of a body goes up; the bytes of p[0..n) that it was, its framing too. */
+static size_t
+h1c_hand_body(struct h1_client *h1c, uint8_t *p, size_t n)
+{
+	struct h1_exchange *x = h1c->x;
+	struct span data;
+	size_t used = n;
+
+	switch (x->body) {
+	case HTTP_BODY_NONE:
+		return n;
+	case HTTP_BODY_LENGTH:
+		if (used > x->body_left)
+			used = (size_t)x->body_left;
+		x->body_left -= used;
+		h1c_hand_up(h1c, p, used);
+		return used;
+	case HTTP_BODY_EOF:
+		h1c_hand_up(h1c, p, n);
+		return n;
+	case HTTP_BODY_CHUNKED:
+		break;
+	}
+	switch (http1_chunked_feed(&x->chunked, (const char *)p, n, &used, &data)) {
+	case HTTP1_CHUNK_MORE:
+		break;
+	case HTTP1_CHUNK_DATA:
+		h1c_hand_up(h1c, p + (data.p - (const char *)p), data.n);
+		break;
+	case HTTP1_CHUNK_END:
+		x->body = HTTP_BODY_NONE;
+		break;
+	case HTTP1_CHUNK_BAD:
+		h1c_fail_protocol(h1c, "the chunked coding of the backend's response is broken");
+		break;
+	}
+	return used;
+}
+
+static bool
+h1c_body_is_over(const struct h1_client *h1c)
+{
+	return h1c->state == H1C_BODY && (h1c->x->body == HTTP_BODY_NONE ||
+	    (h1c->x->body == HTTP_BODY_LENGTH && h1c->x->body_left == 0));
+}
+
+/* Hand p[0..n) up as far as it is wanted, and the end when it is reached; how much was taken. */
+static size_t
+h1c_hand(struct h1_client *h1c, uint8_t *p, size_t n)
+{
+	size_t off = 0, room;
+
+	while (off < n && !h1c_body_is_over(h1c)) {
+		if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
+			return n;	/* closed by the user, or broken */
+		if ((room = h1c_room(h1c, n - off)) == 0)
+			return off;
+		if (h1c->state == H1C_OPEN) {
+			h1c_hand_up(h1c, p + off, room);
+			off += room;
+		} else {
+			off += h1c_hand_body(h1c, p + off, room);
+		}
+	}
+	if (h1c_body_is_over(h1c) && h1c->s.holds == 0) {
+		h1c_end_up(h1c);
+		return n;
+	}
+	return off;
+}
+
+/* Wait for more, unless something of before has to go up first. */
+static void
+h1c_wait(struct h1_client *h1c)
+{
+	bool kept;
+
+	if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
+		return;
+	kept = h1c->x != NULL && h1c->x->kept.n > 0;
+	if (h1c->state == H1C_OPEN && !kept)
+		h1c_exchange_free(h1c);
+	transport_want_read(&h1c->t, !kept && h1c->s.holds == 0 && !h1c_body_is_over(h1c));
+}
+
+/* Keep p[0..n) until the hold is over. */
+static void
+h1c_keep(struct h1_client *h1c, const uint8_t *p, size_t n)
+{
+	if (h1c->x == NULL && (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+		h1c_fail_memory(h1c);
+		return;
+	}
+	h1c->x->kept.max = LOOP_SCRATCH;
+	if (buf_append(&h1c->x->kept, p, n) == -1)
+		h1c_fail_memory(h1c);
+}
+
+/* Bytes that were read (nothing is kept) go up, or wait. */
+static void
+h1c_take(struct h1_client *h1c, uint8_t *p, size_t n)
+{
+	size_t used = h1c_hand(h1c, p, n);
+
+	if (used < n)
+		h1c_keep(h1c, p + used, n - used);
+	h1c_wait(h1c);
+}
+
+/* At the turn's end, after the release: what was kept, from the scratch like all that is read. */
+static void
+h1c_on_task(struct loop_task *task)
+{
+	struct h1_exchange *x = (struct h1_exchange *)(void *)((char *)task -
+	    offsetof(struct h1_exchange, task));
+	struct h1_client *h1c = x->h1c;
+	uint8_t *p = loop_scratch(h1c->t.loop);
+	size_t used, n = x->kept.n;
+
+	if (h1c->s.holds != 0)
+		return;
+	if (n > 0)
+		memcpy(p, x->kept.p, n);
+	used = h1c_hand(h1c, p, n);
+	if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
+		return;		/* x is gone */
+	if (used == n)
+		buf_clear(&x->kept);
+	else
+		buf_consume(&x->kept, used);
+	h1c_wait(h1c);
+}
+
+static void
+h1c_read_payload(struct h1_client *h1c)
+{
+	size_t n, room = h1c_room(h1c, LOOP_SCRATCH);
+	uint8_t *p = loop_scratch(h1c->t.loop);
+	const char *why = "connection error";
+
+	if (room == 0) {
+		transport_want_read(&h1c->t, false);	/* until a release */
+		return;
+	}
+	switch (transport_read(&h1c->t, p, room, &n, &why)) {
+	case IO_OK:
+		h1c_take(h1c, p, n);
+		break;
+	case IO_AGAIN:
+		break;
+	case IO_EOF:
+		h1c->eof = true;
+		/* A body is over by its length only, or it was cut short (RFC 9112 8). */
+		if (h1c->state == H1C_BODY && h1c->x->body != HTTP_BODY_EOF)
+			h1c_fail(h1c, STREAM_E_PEER, "backend cut the response's body short");
+		else
+			h1c_end_up(h1c);
+		break;
+	case IO_ERROR:
+		h1c_fail(h1c, STREAM_E_PEER, why);
+		break;
+	}
+}
+
+/* ---- the response's head */
+
+/* NULL, or which check of RFC 6455 4.1 the 101 does not pass. */
+static const char *
+h1c_judge_upgrade(const struct h1_exchange *x, const struct http_head *h)
+{
+	const struct http_field *f;
+
+	if (!x->websocket)
+		return "backend switched protocols without being asked";
+	if (h->minor == 0)
+		return "backend's 101 is HTTP/1.0";	/* RFC 9110 7.8 */
+	f = http_head_find(h, "Upgrade");
+	if (f == NULL || http_head_count(h, "Upgrade") != 1 ||
+	    !span_eq_nocase(f->value, SPAN_LIT("websocket")))
+		return "backend's Upgrade is not websocket";
+	if (!http_head_list_has(h, "Connection", "upgrade"))
+		return "backend's Connection has no upgrade";
+	f = http_head_find(h, "Sec-WebSocket-Accept");
+	if (f == NULL)
+		return "backend's Sec-WebSocket-Accept is missing";
+	if (http_head_count(h, "Sec-WebSocket-Accept") != 1 ||
+	    !span_eq(f->value, span_from_str(x->accept)))
+		return "backend's Sec-WebSocket-Accept is wrong";
+	return NULL;
+}
+
+static const char *
+h1c_head_error(enum http1_status st)
+{
+	switch (st) {
+	case HTTP1_OK:
+	case HTTP1_MORE:
+		break;
+	case HTTP1_BAD:
+		return "the backend's response is not well-formed HTTP";
+	case HTTP1_BAD_VERSION:
+		return "the backend's response has an unknown HTTP version";
+	case HTTP1_BAD_CODING:
+		return "the backend's response has an unknown transfer coding";
+	case HTTP1_TARGET_TOO_LONG:
+	case HTTP1_TOO_LARGE:
+		return "the head of the backend's response is too large";
+	}
+	return "?";
+}
+
+/* The final head goes up; true when what is behind it is wanted. */
+static bool
+h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
+{
+	struct h1_exchange *x = h1c->x;
+	const char *why;
+
+	if (h->status == 101 && (why = h1c_judge_upgrade(x, h)) != NULL) {
+		h1c_fail_protocol(h1c, why);
+		return false;
+	}
+	loop_timer_stop(h1c->t.loop, &x->timer);
+	x->body = http1_response_body(h, x->is_head ? SPAN_LIT("HEAD") : SPAN_LIT("GET"));
+	x->body_left = h->content_length;
+	h1c_set_state(h1c, h->status == 101 ? H1C_OPEN : H1C_BODY);
+	h1c->s.ev->response(&h1c->s, h);
+	return h1c->state == H1C_OPEN || h1c->state == H1C_BODY;
+}
+
+/*
+ * Heads at p[0..n), of which the scan knows a part.  HTTP1_MORE: *used bytes were interim
+ * responses and are passed over (RFC 9110 15.2), the rest is incomplete.  HTTP1_OK: the final
+ * head was at the end of *used, and what follows is wanted.  Else the stream is broken or closed.
+ */
+static enum http1_status
+h1c_scan_heads(struct h1_client *h1c, const char *p, size_t n, size_t *used)
+{
+	struct http_head head;
+	enum http1_status st;
+	size_t head_n;
+
+	for (*used = 0; *used < n; *used += head_n) {
+		st = http1_scan(&h1c->x->scan, p + *used, n - *used, &head_n);
+		if (st == HTTP1_MORE)
+			return st;
+		if (st == HTTP1_OK)
+			st = http1_parse_response(p + *used, head_n, &head);
+		if (st != HTTP1_OK) {
+			h1c_fail_protocol(h1c, h1c_head_error(st));
+			return st;
+		}
+		http1_scan_init(&h1c->x->scan, HTTP1_RESPONSE);
+		if (head.status >= 200 || head.status == 101) {
+			*used += head_n;
+			return h1c_respond_up(h1c, &head) ? HTTP1_OK : HTTP1_BAD;
+		}
+	}
+	return HTTP1_MORE;
+}
+
+/* Bytes of the head came, n of them in the scratch. */
+static void
+h1c_feed_head(struct h1_client *h1c, uint8_t *p, size_t n)
+{
+	/* The head's memory is ours for the call, whatever the user closes in it. */
+	struct buf own = h1c->x->kept;
+	const char *all = (const char *)p;
+	enum http1_status st;
+	size_t used;
+
+	buf_init(&h1c->x->kept, HTTP1_MAX_HEAD);
+	if (own.n > 0) {
+		if (buf_append(&own, p, n) == -1) {
+			buf_clear(&own);
+			h1c_fail_memory(h1c);
+			return;
+		}
+		all = own.p;
+		n = own.n;
+	}
+	st = h1c_scan_heads(h1c, all, n, &used);
+	if (st == HTTP1_MORE && own.n > 0) {
+		buf_consume(&own, used);
+		h1c->x->kept = own;
+		return;
+	}
+	if (st == HTTP1_MORE && buf_append(&h1c->x->kept, all + used, n - used) == -1)
+		h1c_fail_memory(h1c);
+	if (st == HTTP1_OK) {
+		/* The head is no longer needed: the payload stands where a read puts it. */
+		if (own.n > 0)
+			memcpy(p, own.p + used, n - used);
+		h1c_take(h1c, own.n > 0 ? p : p + used, n - used);
+	}
+	buf_clear(&own);
+}
+
+static void
+h1c_read_head(struct h1_client *h1c)
+{
+	/* Not more than a head: what is behind it may have to be kept. */
+	size_t n, room = HTTP1_MAX_HEAD - h1c->x->kept.n;
+	uint8_t *p = loop_scratch(h1c->t.loop);
+	const char *why = "connection error";
+
+	if (room == 0) {
+		h1c_fail_protocol(h1c, h1c_head_error(HTTP1_TOO_LARGE));
+		return;
+	}
+	switch (transport_read(&h1c->t, p, room, &n, &why)) {
+	case IO_OK:
+		h1c_feed_head(h1c, p, n);
+		break;
+	case IO_AGAIN:
+		break;
+	case IO_EOF:
+		h1c_fail(h1c, STREAM_E_PEER, h1c->x->kept.n > 0 ?
+		    "backend closed within the response's head" :
+		    "backend closed without a response");
+		break;
+	case IO_ERROR:
+		h1c_fail(h1c, STREAM_E_PEER, why);
+		break;
+	}
+}
+
+/* ---- the transport's events */
+
+/* After the user closed: nothing that comes is of use but the end. */
+static void
+h1c_read_linger(struct h1_client *h1c)
+{
+	size_t n;
+
+	switch (transport_read(&h1c->t, loop_scratch(h1c->t.loop), LOOP_SCRATCH, &n, NULL)) {
+	case IO_OK:
+	case IO_AGAIN:
+		break;
+	case IO_EOF:
+		h1c->eof = true;
+		if (transport_queued(&h1c->t) == 0)
+			h1c_destroy(h1c, false);
+		break;
+	case IO_ERROR:
+		h1c_destroy(h1c, false);
+		break;
+	}
+}
+
+static void
+h1c_on_readable(struct transport *t)
+{
+	struct h1_client *h1c = h1c_of_transport(t);
+
+	switch ((enum h1c_state)h1c->state) {
+	case H1C_HEAD:
+		h1c_read_head(h1c);
+		break;
+	case H1C_BODY:
+	case H1C_OPEN:
+		h1c_read_payload(h1c);
+		break;
+	case H1C_LINGER:
+		h1c_read_linger(h1c);
+		break;
+	case H1C_ENDED:
+	case H1C_DEAD:
+		break;
+	}
+}
+
+/* All is out, the FIN too: from now on only the peer is waited for. */
+static void
+h1c_lingered_queue(struct h1_client *h1c)
+{
+	if (h1c->eof || h1c->x->linger_ms == 0)
+		h1c_destroy(h1c, false);
+	else
+		h1c_arm(h1c, h1c->x->linger_ms);
+}
+
+static void
+h1c_on_drained(struct transport *t)
+{
+	struct h1_client *h1c = h1c_of_transport(t);
+
+	switch ((enum h1c_state)h1c->state) {
+	case H1C_BODY:
+	case H1C_OPEN:
+	case H1C_ENDED:
+		if (h1c->s.ev->room != NULL)
+			h1c->s.ev->room(&h1c->s);
+		break;
+	case H1C_LINGER:
+		h1c_lingered_queue(h1c);
+		break;
+	case H1C_HEAD:	/* it was the request that waited */
+	case H1C_DEAD:
+		break;
+	}
+}
+
+static void
+h1c_on_failed(struct transport *t, const char *why)
+{
+	h1c_fail(h1c_of_transport(t), t->err == ENOMEM ? STREAM_E_MEMORY : STREAM_E_PEER, why);
+}
+
+static void
+h1c_on_timer(struct loop_timer *timer)
+{
+	struct h1_exchange *x = (struct h1_exchange *)(void *)((char *)timer -
+	    offsetof(struct h1_exchange, timer));
+	struct h1_client *h1c = x->h1c;
+
+	/* Times past the wheel's span fire early. */
+	if (loop_now_ms(h1c->t.loop) < x->deadline_ms)
+		loop_timer_arm(h1c->t.loop, timer, x->deadline_ms);
+	else if (h1c->state == H1C_HEAD)
+		h1c_fail(h1c, STREAM_E_TIMEOUT, "no response from the backend in time");
+	else if (h1c->state == H1C_LINGER)
+		h1c_destroy(h1c, false);
+}
+
+/* ---- the stream's operations */
+
+static int
+h1c_op_respond(struct stream *s, const struct stream_response *r)
+{
+	(void)s;
+	(void)r;
+	return -1;
+}
+
+static int
+h1c_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	(void)s;
+	(void)field;
+	(void)n_fields;
+	return -1;
+}
+
+static int
+h1c_op_write(struct stream *s, const struct iovec *iov, int n)
+{
+	struct h1_client *h1c = h1c_of_stream(s);
+
+	if (h1c->state == H1C_LINGER || h1c->state == H1C_DEAD)
+		return -1;
+	return transport_write(&h1c->t, iov, n);
+}
+
+static void
+h1c_op_end(struct stream *s)
+{
+	struct h1_client *h1c = h1c_of_stream(s);
+
+	if (h1c->state != H1C_LINGER && h1c->state != H1C_DEAD)
+		transport_fin(&h1c->t);
+}
+
+static void
+h1c_op_close(struct stream *s, uint64_t linger_ms)
+{
+	struct h1_client *h1c = h1c_of_stream(s);
+	bool queued = transport_queued(&h1c->t) > 0;
+
+	if (h1c->state == H1C_LINGER || h1c->state == H1C_DEAD)
+		return;
+	h1c_exchange_free(h1c);
+	transport_fin(&h1c->t);
+	h1c_set_state(h1c, H1C_LINGER);
+	if ((!queued && (h1c->eof || linger_ms == 0)) ||
+	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+		h1c_destroy(h1c, false);
+		return;
+	}
+	h1c->x->linger_ms = linger_ms;
+	h1c_arm(h1c, queued && linger_ms < H1C_FLUSH_MS ? H1C_FLUSH_MS : linger_ms);
+	transport_want_read(&h1c->t, true);
+}
+
+static void
+h1c_op_abort(struct stream *s)
+{
+	h1c_destroy(h1c_of_stream(s), true);
+}
+
+static void
+h1c_op_flow(struct stream *s)
+{
+	struct h1_client *h1c = h1c_of_stream(s);
+
+	/* A head is awaited whatever is held: it is no payload. */
+	if (h1c->state != H1C_BODY && h1c->state != H1C_OPEN)
+		return;
+	if (s->holds == 0 && h1c->x != NULL && (h1c->x->kept.n > 0 || h1c_body_is_over(h1c)))
+		loop_later(h1c->t.loop, &h1c->x->task, h1c_on_task);
+	else
+		transport_want_read(&h1c->t, s->holds == 0);
+}
+
+static size_t
+h1c_op_queued(const struct stream *s)
+{
+	return transport_queued(&h1c_of_stream(s)->t);
+}
+
+static const struct stream_info *
+h1c_op_info(const struct stream *s)
+{
+	(void)s;
+	return NULL;
+}
+
+static const struct transport_events h1c_transport_events = {
+	.ready = NULL,		/* no TLS toward backends */
+	.readable = h1c_on_readable,
+	.drained = h1c_on_drained,
+	.failed = h1c_on_failed,
+};
+
+static const struct stream_ops h1c_ops = {
+	.respond = h1c_op_respond,
+	.accept = h1c_op_accept,
+	.write = h1c_op_write,
+	.end = h1c_op_end,
+	.close = h1c_op_close,
+	.abort = h1c_op_abort,
+	.flow = h1c_op_flow,
+	.queued = h1c_op_queued,
+	.info = h1c_op_info,
+};

@@ -1,0 +1,214 @@
+/*
+ * The seam: one stream, whatever carries it.  An HTTP/1.1 connection, an
+ * HTTP/2 stream and a connection to a backend look the same from above.
+ *
+ * The carrier (http/) embeds a struct stream; the user (gateway/) attaches
+ * its events and user pointer and calls the stream_* functions down.  Rules:
+ *  - Up-calls come from the loop only, never from within a down-call, but
+ *    for `budget`.
+ *  - Bytes handed up are borrowed until the call returns, and the callee may write into them.
+ *  - A stream is over for its user after stream_close or stream_abort, or
+ *    after `reset` was called up: nothing is called up any more, and the user forgets
+ *    the stream.  (The carrier lives on as long as it needs to: to flush, to
+ *    linger, to take the next request.)
+ *  - Holds are reason bits: bytes flow up only while no bit is set.
+ */
+#ifndef HTTP_STREAM_H
+#define HTTP_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/span.h"
+#include "codec/http1.h"
+#include "config/config.h"
+
+struct stream;
+struct loop;
+
+enum stream_hold {
+	STREAM_HOLD_PEER = 1,		/* the other side has not taken what it got */
+	STREAM_HOLD_BACKEND = 2,	/* the backend is not there yet */
+	STREAM_HOLD_RATE = 4,		/* past the client's rate */
+};
+
+enum stream_error {
+	STREAM_E_PEER,		/* reset or gone */
+	STREAM_E_REFUSED,	/* backend: could not connect */
+	STREAM_E_TIMEOUT,	/* backend: connect or response time-out */
+	STREAM_E_PROTOCOL,	/* the peer broke the protocol */
+	STREAM_E_MEMORY,
+};
+
+/* What the WebSocket handshake fields of a request say (RFC 6455 4.2.1, RFC 8441 5). */
+enum ws_request {
+	WS_REQUEST_NONE,	/* an ordinary request */
+	WS_REQUEST_OK,
+	WS_REQUEST_BAD_VERSION,	/* Sec-WebSocket-Version is not 13 */
+	WS_REQUEST_BAD,		/* no or a bad key, wrong method or version of HTTP, a body...: 400 */
+};
+
+/* A request as it comes from a client.  Spans are borrowed for the up-call. */
+struct stream_request {
+	const struct http_head *head;	/* method, authority, path, query, fields */
+	enum ws_request ws;
+	const char *ws_why;		/* static; what is wrong, for the log */
+};
+
+/* What is known of a client's stream; valid as long as the stream. */
+struct stream_info {
+	const struct config *config;	/* the snapshot that the connection came with */
+	const struct config_listen *listen;
+	uint64_t connection_id;
+	const struct sockaddr *client;
+	const char *http;		/* "1.0", "1.1", "2" */
+	const char *tls;		/* "TLSv1.3", NULL in the clear */
+};
+
+struct stream_events {
+	/* A backend's final response head has come (for a WebSocket request: 101 with every check passed,
+	 * or any other status).  Client-side carriers only. */
+	void (*response)(struct stream *s, const struct http_head *h);
+	/* Payload: body bytes, or the WebSocket's bytes. */
+	void (*bytes)(struct stream *s, uint8_t *p, size_t n);
+	/* stream_queued has fallen to 0 after bytes had to wait. */
+	void (*room)(struct stream *s);
+	/* The peer has sent its last byte (FIN, END_STREAM, the body's end). */
+	void (*end)(struct stream *s);
+	/* The stream is broken and gone; why is for the log (borrowed for the call).  Nothing follows. */
+	void (*reset)(struct stream *s, enum stream_error e, const char *why);
+	/* How many bytes the user can take now, at most; 0 is as good as a hold, and bytes come again
+	 * after the next stream_release.  NULL: any number. */
+	size_t (*budget)(struct stream *s);
+};
+
+/* A response to send. */
+struct stream_response {
+	unsigned status;
+	struct span reason;		/* empty: the standard phrase */
+	const struct http_field *field;	/* end-to-end fields without framing; borrowed for the call */
+	size_t n_fields;
+	enum http_body body;		/* NONE, LENGTH, or EOF for a length not known */
+	uint64_t content_length;	/* with LENGTH; for HEAD and 304 it is announced, not sent */
+	bool close;			/* end the connection after it (400, 408) */
+};
+
+struct stream_ops {
+	int (*respond)(struct stream *s, const struct stream_response *r);
+	int (*accept)(struct stream *s, const struct http_field *field, size_t n_fields);
+	int (*write)(struct stream *s, const struct iovec *iov, int n);
+	void (*end)(struct stream *s);
+	void (*close)(struct stream *s, uint64_t linger_ms);
+	void (*abort)(struct stream *s);
+	void (*flow)(struct stream *s);		/* holds became none, or some */
+	size_t (*queued)(const struct stream *s);
+	const struct stream_info *(*info)(const struct stream *s);
+};
+
+struct stream {
+	const struct stream_ops *ops;		/* static */
+	const struct stream_events *ev;		/* static; NULL while nobody is attached */
+	void *user;				/* the user's; borrowed */
+	uint8_t holds;				/* enum stream_hold bits */
+};
+
+static inline void
+stream_attach(struct stream *s, const struct stream_events *ev, void *user)
+{
+	s->ev = ev;
+	s->user = user;
+}
+
+/*
+ * Server side: send a response head (and let body bytes follow with stream_write, then stream_end).
+ * 0; -1 when the stream is broken (a reset comes from the loop).
+ */
+static inline int
+stream_respond(struct stream *s, const struct stream_response *r)
+{
+	return s->ops->respond(s, r);
+}
+
+/* Server side: accept a WebSocket request (101 with Sec-WebSocket-Accept, or 200); fields:
+ * Sec-WebSocket-Protocol and the like.  Same returns.  From then on bytes are frames. */
+static inline int
+stream_accept(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	return s->ops->accept(s, field, n_fields);
+}
+
+/* Send payload: at once, what is refused waits in a queue of the carrier.  Bytes are borrowed for the
+ * call.  0, or -1 when the stream is broken (a reset comes from the loop). */
+static inline int
+stream_write(struct stream *s, const struct iovec *iov, int n)
+{
+	return s->ops->write(s, iov, n);
+}
+
+/* No more is written: the body's end, a FIN, END_STREAM, behind what waits. */
+static inline void
+stream_end(struct stream *s)
+{
+	s->ops->end(s);
+}
+
+/*
+ * The user is done with the stream; what was written is still delivered and the end is sent if it was not.
+ * A response that is not complete is broken off.  The carrier reads on and drops what comes for at most linger_ms, so that
+ * the peer sees the last bytes and not a RST.
+ */
+static inline void
+stream_close(struct stream *s, uint64_t linger_ms)
+{
+	s->ev = NULL;
+	s->user = NULL;
+	s->ops->close(s, linger_ms);
+}
+
+/* Drop the stream now, without an end (a RST, RST_STREAM CANCEL). */
+static inline void
+stream_abort(struct stream *s)
+{
+	s->ev = NULL;
+	s->user = NULL;
+	s->ops->abort(s);
+}
+
+static inline void
+stream_hold(struct stream *s, enum stream_hold why)
+{
+	uint8_t had = s->holds;
+
+	s->holds |= (uint8_t)why;
+	if (had == 0)
+		s->ops->flow(s);
+}
+
+static inline void
+stream_release(struct stream *s, enum stream_hold why)
+{
+	uint8_t had = s->holds;
+
+	s->holds &= (uint8_t)~why;
+	if (had != 0 && s->holds == 0)
+		s->ops->flow(s);
+}
+
+/* Bytes written that the kernel (or the peer's window) has not taken yet. */
+static inline size_t
+stream_queued(const struct stream *s)
+{
+	return s->ops->queued(s);
+}
+
+/* Server side only. */
+static inline const struct stream_info *
+stream_info(const struct stream *s)
+{
+	return s->ops->info(s);
+}
+
+#endif
