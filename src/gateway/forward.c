@@ -1,0 +1,260 @@
+/*
+ * forward: a WebSocket handshake is carried to an http backend.  Until the
+ * backend's 101 the client's bytes are held and nothing of them is sent; then the
+ * session becomes a WebSocket (gateway/ws).  Any other answer is the client's answer.
+ *
+ * States by what is set: dial (connecting), backend (request sent), responding
+ * (a refusal's body is passed on).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "gateway/forward_head.h"
+#include "gateway/ws.h"
+#include "io/dial.h"
+
+struct forward {
+	struct session ss;		/* first */
+	struct dial *dial;		/* owned while connecting */
+	struct stream *backend;		/* owned once connected */
+	struct forward_head *head;	/* owned */
+	uint64_t bytes;			/* of a refusal's body */
+	unsigned status;		/* of the refusal that is being passed on */
+	bool responding;
+};
+
+static void
+forward_free(struct forward *f)
+{
+	if (f->dial != NULL)
+		dial_cancel(f->dial);
+	f->dial = NULL;
+	if (f->backend != NULL)
+		stream_close(f->backend, 0);
+	f->backend = NULL;
+	mem_free(f->head);
+	f->head = NULL;
+	session_free(&f->ss);
+}
+
+/* Write the access line and end everything; the client's stream is closed already, or closes with its end. */
+static void
+forward_end(struct forward *f, unsigned status, enum session_side by, const char *reason)
+{
+	struct session_end e = { .status = status, .bytes_out = f->bytes, .by = by,
+	    .reason = reason };
+
+	session_access(&f->ss, &e);
+	forward_free(f);
+}
+
+/* The backend failed before it gave an answer. */
+static void
+forward_refuse(struct forward *f, enum reply kind, const char *why)
+{
+	char text[300], addr[300];
+
+	snprintf(text, sizeof(text), "%s", why);
+	session_log(&f->ss, LOG_L_WARN, "backend=%s %s",
+	    addr_format(f->ss.backend, addr, sizeof(addr)), text);
+	forward_end(f, reply_send(f->ss.s, kind, false, kind == REPLY_GATEWAY_TIMEOUT ?
+	    "the application did not answer in time" : "the application cannot be reached"),
+	    SESSION_BY_BACKEND, text);
+}
+
+static void
+forward_client_reset(struct stream *s, enum stream_error e, const char *why)
+{
+	struct forward *f = s->user;
+
+	(void)e;
+	forward_end(f, f->status, SESSION_BY_CLIENT, why);
+}
+
+/* The client took what waited of a refusal's body. */
+static void
+forward_client_room(struct stream *s)
+{
+	struct forward *f = s->user;
+
+	if (f->backend != NULL)
+		stream_release(f->backend, STREAM_HOLD_PEER);
+}
+
+static void
+forward_client_bytes(struct stream *s, uint8_t *p, size_t n)
+{
+	(void)s;		/* held: a WebSocket handshake has no body */
+	(void)p;
+	(void)n;
+}
+
+static void
+forward_client_end(struct stream *s)
+{
+	(void)s;
+}
+
+static const struct stream_events forward_client_events = {
+	.bytes = forward_client_bytes,
+	.room = forward_client_room,
+	.end = forward_client_end,
+	.reset = forward_client_reset,
+};
+
+static void
+forward_accept(struct forward *f, const struct http_head *h)
+{
+	struct http_field field[HTTP1_MAX_FIELDS];
+	size_t n = forward_response_fields(h, field);
+	struct stream *s = f->ss.s, *b = f->backend;
+	struct span subprotocol;
+	const char *wrong;
+
+	if ((wrong = forward_check_101(f->head, h, &subprotocol)) != NULL) {
+		forward_refuse(f, REPLY_BAD_GATEWAY, wrong);
+		return;
+	}
+	if (session_set_subprotocol(&f->ss, subprotocol) == -1 || ws_start(&f->ss, b) == -1) {
+		forward_refuse(f, REPLY_INTERNAL, "out of memory");
+		return;
+	}
+	/* The session is the WebSocket's now; what is left here goes. */
+	mem_free(f->head);
+	loop_free_later(((struct session *)(void *)f)->gw->env.loop, f);
+	stream_accept(s, field, n);
+	stream_release(s, STREAM_HOLD_BACKEND);
+}
+
+/* Another status: that response, whole. */
+static void
+forward_respond(struct forward *f, const struct http_head *h)
+{
+	struct http_field field[HTTP1_MAX_FIELDS];
+	struct stream_response r = { .status = h->status, .reason = h->reason, .field = field };
+
+	r.n_fields = forward_response_fields(h, field);
+	r.body = http1_response_body(h, SPAN_LIT("GET"));
+	r.content_length = h->content_length;
+	if (r.body == HTTP_BODY_CHUNKED)
+		r.body = HTTP_BODY_EOF;		/* a length that is not known */
+	f->responding = true;
+	f->status = h->status;
+	session_log(&f->ss, LOG_L_INFO, "the backend refused the handshake with status %u", h->status);
+	stream_respond(f->ss.s, &r);
+}
+
+static void
+forward_on_response(struct stream *b, const struct http_head *h)
+{
+	struct forward *f = b->user;
+
+	if (h->status == 101)
+		forward_accept(f, h);
+	else
+		forward_respond(f, h);
+}
+
+static void
+forward_on_bytes(struct stream *b, uint8_t *p, size_t n)
+{
+	struct forward *f = b->user;
+	struct iovec iov = { .iov_base = p, .iov_len = n };
+
+	f->bytes += n;
+	stream_write(f->ss.s, &iov, 1);
+	if (stream_queued(f->ss.s) > 0)
+		stream_hold(b, STREAM_HOLD_PEER);
+}
+
+static size_t
+forward_budget(struct stream *b)
+{
+	struct forward *f = b->user;
+
+	return (size_t)f->ss.route->ws.buffer_limit;
+}
+
+static void
+forward_on_end(struct stream *b)
+{
+	struct forward *f = b->user;
+	struct stream *s = f->ss.s;
+
+	stream_end(s);
+	stream_close(s, 2000);
+	forward_end(f, f->status, SESSION_BY_BACKEND, NULL);
+}
+
+static void
+forward_on_reset(struct stream *b, enum stream_error e, const char *why)
+{
+	struct forward *f = b->user;
+
+	f->backend = NULL;
+	if (f->responding) {
+		/* A body cut short must not look whole. */
+		stream_abort(f->ss.s);
+		forward_end(f, f->status, SESSION_BY_BACKEND, why);
+		return;
+	}
+	forward_refuse(f, e == STREAM_E_TIMEOUT ? REPLY_GATEWAY_TIMEOUT :
+	    e == STREAM_E_MEMORY ? REPLY_INTERNAL : REPLY_BAD_GATEWAY, why);
+}
+
+static const struct stream_events forward_backend_events = {
+	.response = forward_on_response,
+	.bytes = forward_on_bytes,
+	.end = forward_on_end,
+	.reset = forward_on_reset,
+	.budget = forward_budget,
+};
+
+static void
+forward_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
+{
+	struct forward *f = arg;
+	const char *wrong = "out of memory";
+
+	f->dial = NULL;
+	switch (st) {
+	case DIAL_OK:
+		break;
+	case DIAL_REFUSED:
+		forward_refuse(f, REPLY_BAD_GATEWAY, why);
+		return;
+	case DIAL_TIMEOUT:
+		forward_refuse(f, REPLY_GATEWAY_TIMEOUT, why);
+		return;
+	case DIAL_NO_MEMORY:
+		forward_refuse(f, REPLY_UNAVAILABLE, why);
+		return;
+	}
+	f->backend = h1_client_start(f->ss.gw->env.loop, fd, &f->head->r,
+	    f->ss.route->backend->response_timeout_ms, &forward_backend_events, f, &wrong);
+	if (f->backend == NULL)
+		forward_refuse(f, REPLY_INTERNAL, wrong);
+}
+
+void
+forward_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route)
+{
+	struct forward *f;
+
+	if ((f = mem_zalloc(sizeof(*f))) == NULL) {
+		session_access_refused(gw, stream_info(s), r, route,
+		    reply_send(s, REPLY_INTERNAL, false, "out of memory"), "out of memory");
+		return;
+	}
+	session_init(&f->ss, gw, SESSION_FORWARD, s, r, route);
+	f->ss.backend = &route->backend->address.v[0];
+	stream_attach(s, &forward_client_events, f);
+	stream_hold(s, STREAM_HOLD_BACKEND);
+	if ((f->head = forward_head_new(stream_info(s), r, route)) == NULL ||
+	    (f->dial = dial_start(gw->env.loop, gw->env.resolver, f->ss.backend,
+	    route->backend->connect_timeout_ms, forward_on_dialled, f)) == NULL)
+		forward_refuse(f, REPLY_INTERNAL, "out of memory, or too many fields");
+}

@@ -1,0 +1,219 @@
+/* Heads of forwarded handshakes.  See forward_head.h. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "gateway/forward_head.h"
+#include "policy/subprotocol.h"
+
+static bool
+name_in(struct span name, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (span_eq_nocase(name, span_from_str(*list)))
+			return true;
+	return false;
+}
+
+/* Fields of the request that are never copied. */
+static bool
+request_field_rebuilt(struct span name)
+{
+	static const char *const own[] = { "Host", "Content-Length", "Expect",
+		"Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions",
+		"Sec-WebSocket-Protocol", "HTTP2-Settings", NULL };
+
+	return name_in(name, own);
+}
+
+static bool
+request_field_forwarding(struct span name)
+{
+	static const char *const own[] = { "X-Forwarded-For", "X-Forwarded-Proto",
+		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP",
+		"Forwarded", NULL };
+
+	return name_in(name, own);
+}
+
+/* Everything that the copy needs, first as offsets into one buffer. */
+struct head_maker {
+	struct buf b;
+	size_t n;
+	struct http_field field[HTTP1_MAX_FIELDS + 8];
+	bool failed;
+};
+
+static struct span
+maker_put(struct head_maker *m, struct span s)
+{
+	struct span at = { (const char *)m->b.n, s.n };	/* an offset until the end */
+
+	if (buf_append_span(&m->b, s) == -1)
+		m->failed = true;
+	return at;
+}
+
+static void
+maker_field(struct head_maker *m, struct span name, struct span value)
+{
+	if (m->n == sizeof(m->field) / sizeof(m->field[0])) {
+		m->failed = true;
+		return;
+	}
+	m->field[m->n].name = maker_put(m, name);
+	m->field[m->n++].value = maker_put(m, value);
+}
+
+/* What may be passed on of the client's offers, as one list. */
+static void
+maker_subprotocols(struct head_maker *m, const struct http_head *head,
+    const struct config_list *filter)
+{
+	struct span list, item;
+	struct buf b;
+
+	buf_init(&b, HTTP1_MAX_HEAD);
+	for (size_t i = 0; i < head->n_fields; i++) {
+		if (!span_eq_nocase(head->field[i].name, SPAN_LIT("Sec-WebSocket-Protocol")))
+			continue;
+		list = head->field[i].value;
+		while (span_next_item(&list, &item)) {
+			if (!http_is_token(item) ||
+			    (filter->n > 0 && !subprotocol_allowed(item, filter)))
+				continue;
+			if ((b.n > 0 && buf_append(&b, ", ", 2) == -1) ||
+			    buf_append_span(&b, item) == -1)
+				m->failed = true;
+		}
+	}
+	if (b.n > 0)
+		maker_field(m, SPAN_LIT("Sec-WebSocket-Protocol"), buf_span(&b));
+	buf_clear(&b);
+}
+
+/* X-Forwarded-* and X-Real-IP. */
+static void
+maker_forwarded(struct head_maker *m, const struct stream_info *info, const struct http_head *head)
+{
+	char client[64];
+	struct span ip;
+
+	addr_format_sa(info->client, sizeof(struct sockaddr_storage), false, client, sizeof(client));
+	ip = span_from_str(client);
+	if (ip.n >= 2 && ip.p[0] == '[')
+		ip = (struct span){ ip.p + 1, ip.n - 2 };
+	maker_field(m, SPAN_LIT("X-Forwarded-For"), ip);
+	maker_field(m, SPAN_LIT("X-Forwarded-Proto"),
+	    info->listen->tls ? SPAN_LIT("https") : SPAN_LIT("http"));
+	if (head->authority.n > 0)
+		maker_field(m, SPAN_LIT("X-Forwarded-Host"), head->authority);
+	maker_field(m, SPAN_LIT("X-Real-IP"), ip);
+}
+
+static struct span
+head_real(const struct forward_head *f, struct span at)
+{
+	return (struct span){ f->data + (size_t)(uintptr_t)at.p, at.n };
+}
+
+static struct forward_head *
+maker_finish(struct head_maker *m, const struct h1_request *r)
+{
+	struct forward_head *f;
+
+	if (m->failed || (f = mem_zalloc(sizeof(*f) + m->b.n + 1)) == NULL)
+		return NULL;
+	if (m->b.n > 0)
+		memcpy(f->data, m->b.p, m->b.n);
+	f->r.method = head_real(f, r->method);
+	f->r.path = head_real(f, r->path);
+	f->r.authority = head_real(f, r->authority);
+	if (r->query.p != NULL)
+		f->r.query = head_real(f, r->query);
+	for (size_t i = 0; i < m->n; i++) {
+		f->field[i].name = head_real(f, m->field[i].name);
+		f->field[i].value = head_real(f, m->field[i].value);
+		if (span_eq(f->field[i].name, SPAN_LIT("Sec-WebSocket-Protocol"))) {
+			f->offers_subprotocol = true;
+			f->offered = f->field[i].value;
+		}
+	}
+	f->r.field = f->field;
+	f->r.n_fields = m->n;
+	f->r.websocket = true;
+	return f;
+}
+
+struct forward_head *
+forward_head_new(const struct stream_info *info, const struct stream_request *r,
+    const struct config_route *route)
+{
+	const struct http_head *head = r->head;
+	struct head_maker m;
+	struct h1_request out;
+	struct forward_head *f;
+
+	memset(&m, 0, sizeof(m));
+	memset(&out, 0, sizeof(out));
+	buf_init(&m.b, 2 * HTTP1_MAX_HEAD);
+	out.method = maker_put(&m, SPAN_LIT("GET"));
+	out.path = maker_put(&m, head->path);
+	out.authority = maker_put(&m, head->authority);
+	if (head->query.p != NULL) {
+		out.query = maker_put(&m, head->query);
+		if (out.query.p == NULL)
+			m.failed = true;	/* never at offset 0: the method stands there */
+	}
+	for (size_t i = 0; i < head->n_fields; i++) {
+		if (request_field_rebuilt(head->field[i].name) ||
+		    request_field_forwarding(head->field[i].name) ||
+		    http_head_is_hop_by_hop(head, head->field[i].name))
+			continue;
+		maker_field(&m, head->field[i].name, head->field[i].value);
+	}
+	maker_subprotocols(&m, head, &route->ws.subprotocols);
+	if (route->backend->forwarded_headers == CONFIG_FORWARDED_X)
+		maker_forwarded(&m, info, head);
+	f = maker_finish(&m, &out);
+	buf_clear(&m.b);
+	return f;
+}
+
+const char *
+forward_check_101(const struct forward_head *f, const struct http_head *h, struct span *subprotocol)
+{
+	const struct http_field *chosen = http_head_find(h, "Sec-WebSocket-Protocol");
+	struct span list = f->offered, item;
+
+	*subprotocol = SPAN_NONE;
+	if (http_head_find(h, "Sec-WebSocket-Extensions") != NULL)
+		return "the backend's 101 has an extension that was not offered";
+	if (chosen == NULL)
+		return NULL;
+	if (http_head_count(h, "Sec-WebSocket-Protocol") > 1)
+		return "the backend's 101 has more than one Sec-WebSocket-Protocol";
+	while (f->offers_subprotocol && span_next_item(&list, &item)) {
+		if (span_eq(item, chosen->value)) {
+			*subprotocol = chosen->value;
+			return NULL;
+		}
+	}
+	return "the backend's 101 has a subprotocol that was not offered";
+}
+
+size_t
+forward_response_fields(const struct http_head *h, struct http_field *v)
+{
+	static const char *const never[] = { "Content-Length", "Sec-WebSocket-Accept",
+		"Sec-WebSocket-Extensions", "Wsrelayd-Compression", NULL };
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_fields; i++) {
+		if (name_in(h->field[i].name, never) ||
+		    http_head_is_hop_by_hop(h, h->field[i].name))
+			continue;
+		v[n++] = h->field[i];
+	}
+	return n;
+}

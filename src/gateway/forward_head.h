@@ -1,0 +1,39 @@
+/*
+ * The heads of a handshake on its way to an http backend and back: which fields pass, which are rebuilt.
+ * Internal to gateway/.
+ */
+#ifndef GATEWAY_FORWARD_HEAD_H
+#define GATEWAY_FORWARD_HEAD_H
+
+#include "http/h1_client.h"
+#include "http/stream.h"
+
+/* A request for a backend that stays valid until it is freed.  Opaque but for the request in it. */
+struct forward_head {
+	struct h1_request r;
+	bool offers_subprotocol;
+	struct span offered;		/* what was passed on of Sec-WebSocket-Protocol, one comma-separated list */
+	struct http_field field[HTTP1_MAX_FIELDS + 8];
+	char data[];
+};
+
+/*
+ * A copy of a WebSocket request for the backend: path, query and end-to-end fields unchanged; hop-by-hop
+ * fields (RFC 9110 7.6.1), framing and the handshake's own fields left out; subprotocols filtered by the
+ * route's Subprotocols; forwarding fields (X-Forwarded-*, X-Real-IP, Forwarded) of the client removed and
+ * set anew by ForwardedHeaders.  NULL without memory or when there are too many fields.  The caller frees (mem_free).
+ */
+struct forward_head *forward_head_new(const struct stream_info *info, const struct stream_request *r,
+    const struct config_route *route);
+
+/*
+ * Judge a backend's 101: only an offered subprotocol, no extension that was not offered (RFC 6455 4.1).
+ * NULL, or what is wrong; *subprotocol is the one chosen (n 0: none), borrowed from h.
+ */
+const char *forward_check_101(const struct forward_head *f, const struct http_head *h, struct span *subprotocol);
+
+/* The fields of a backend's response that go to the client, into v (HTTP1_MAX_FIELDS); returns their number.
+ * The handshake's own are left out of a 101 but for Sec-WebSocket-Protocol. */
+size_t forward_response_fields(const struct http_head *h, struct http_field *v);
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * Requests to actions.  See gateway.h.
+ *
+ * Called by http/ (the http_handler) and by the daemon; calls policy/ for
+ * every decision and one of the actions for what is let in.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "gateway/session.h"
+#include "gateway/static.h"
+#include "policy/origin.h"
+#include "policy/route.h"
+
+/* WebSocket closes of a drain go out in steps of at least this. */
+#define DRAIN_STEP_MS 20
+
+static void
+gateway_refuse(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route, enum reply kind, const char *why)
+{
+	struct stream_info info = *stream_info(s);
+	bool head = span_eq(r->head->method, SPAN_LIT("HEAD"));
+	unsigned status = reply_send(s, kind, head, why);
+
+	session_access_refused(gw, &info, r, route, status, why);
+}
+
+/* A static file's session is over when its response is. */
+static void
+gateway_static_done(void *arg, unsigned status, uint64_t bytes, bool complete)
+{
+	struct session *ss = arg;
+	struct session_end e = { .status = status, .bytes_out = bytes,
+	    .by = complete ? SESSION_BY_NONE : SESSION_BY_CLIENT,
+	    .reason = complete ? NULL : "the response was broken off" };
+
+	session_access(ss, &e);
+	session_free(ss);
+}
+
+static void
+gateway_static(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route)
+{
+	struct session *ss;
+
+	if ((ss = mem_zalloc(sizeof(*ss))) == NULL) {
+		gateway_refuse(gw, s, r, route, REPLY_INTERNAL, "out of memory");
+		return;
+	}
+	session_init(ss, gw, SESSION_STATIC, s, r, route);
+	static_start(gw->env.loop, s, r, route, gateway_static_done, ss);
+}
+
+/* The checks that every WebSocket route makes, in the order of the contract. */
+static bool
+gateway_judge_websocket(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route)
+{
+	const struct http_field *origin = http_head_find(r->head, "Origin");
+	enum origin_verdict v;
+
+	switch (r->ws) {
+	case WS_REQUEST_NONE:
+		gateway_refuse(gw, s, r, route, REPLY_NOT_WEBSOCKET,
+		    "only WebSocket connections are served here");
+		return false;
+	case WS_REQUEST_BAD_VERSION:
+		gateway_refuse(gw, s, r, route, REPLY_WS_VERSION, r->ws_why);
+		return false;
+	case WS_REQUEST_BAD:
+		gateway_refuse(gw, s, r, route, REPLY_WS_BAD, r->ws_why);
+		return false;
+	case WS_REQUEST_OK:
+		break;
+	}
+	v = origin_check(&route->ws, http_head_count(r->head, "Origin"),
+	    origin != NULL ? origin->value : SPAN_NONE,
+	    http_head_find(r->head, "Cookie") != NULL);
+	if (v != ORIGIN_OK) {
+		gateway_refuse(gw, s, r, route, REPLY_ORIGIN_REFUSED, origin_verdict_str(v));
+		return false;
+	}
+	if (gw->draining) {
+		gateway_refuse(gw, s, r, route, REPLY_UNAVAILABLE, "the gateway is shutting down");
+		return false;
+	}
+	return true;
+}
+
+static void
+gateway_on_request(void *arg, struct stream *s, const struct stream_request *r)
+{
+	struct gateway *gw = arg;
+	const struct stream_info *info = stream_info(s);
+	const struct config_route *route;
+
+	route = route_find(info->config, r->head->authority, r->head->path);
+	if (route == NULL) {
+		gateway_refuse(gw, s, r, NULL, REPLY_NO_ROUTE, "no route serves this URL");
+		return;
+	}
+	switch (route->action) {
+	case CONFIG_ACTION_STATIC:
+		gateway_static(gw, s, r, route);
+		return;
+	case CONFIG_ACTION_ECHO:
+		if (gateway_judge_websocket(gw, s, r, route))
+			echo_start(gw, s, r, route);
+		return;
+	case CONFIG_ACTION_FORWARD:
+		if (gateway_judge_websocket(gw, s, r, route))
+			forward_start(gw, s, r, route);
+		return;
+	case CONFIG_ACTION_PROXY:
+		break;		/* the configuration refuses it */
+	}
+	gateway_refuse(gw, s, r, route, REPLY_NOT_IMPLEMENTED, "this action is not there yet");
+}
+
+static void
+gateway_on_refused(void *arg, const struct stream_info *info, unsigned status, const char *why)
+{
+	struct gateway *gw = arg;
+	char client[64];
+
+	atomic_fetch_add_explicit(&gw->count.refused, 1, memory_order_relaxed);
+	if (info->listen->tls && info->tls == NULL)
+		atomic_fetch_add_explicit(&gw->count.tls_failed, 1, memory_order_relaxed);
+	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
+	log_info(gw->env.log, "c=%llu listen=%s client=%s %s: %s",
+	    (unsigned long long)info->connection_id, info->listen->name, client,
+	    info->listen->tls && info->tls == NULL ? "while TLS handshake" : "bad request", why);
+	if (status != 0)
+		session_access_refused(gw, info, NULL, NULL, status, why);
+}
+
+static void
+gateway_check_drained(struct gateway *gw)
+{
+	void (*done)(void *) = gw->drained;
+
+	if (!gw->draining || gw->n_connections > 0 || done == NULL)
+		return;
+	gw->drained = NULL;
+	done(gw->drained_arg);
+}
+
+static void
+gateway_on_closed(void *arg, const struct stream_info *info)
+{
+	struct gateway *gw = arg;
+
+	gw->n_connections--;
+	gw->env.closed(gw->env.arg, info);
+	gateway_check_drained(gw);
+}
+
+static void gateway_on_drain_timer(struct loop_timer *t);
+
+struct gateway *
+gateway_new(const struct gateway_env *env)
+{
+	struct gateway *gw;
+
+	if ((gw = mem_zalloc(sizeof(*gw))) == NULL)
+		return NULL;
+	gw->env = *env;
+	gw->handler.request = gateway_on_request;
+	gw->handler.refused = gateway_on_refused;
+	gw->handler.closed = gateway_on_closed;
+	gw->handler.arg = gw;
+	gw->drain_timer.fn = gateway_on_drain_timer;
+	/* High bits that no other party's token has by chance. */
+	gw->next_token = (uint64_t)loop_random(env->loop) << 32 | 1;
+	return gw;
+}
+
+void
+gateway_free(struct gateway *gw)
+{
+	if (gw == NULL)
+		return;
+	loop_timer_stop(gw->env.loop, &gw->drain_timer);
+	mem_free(gw);
+}
+
+void
+gateway_accept(struct gateway *gw, const struct http_accepted *a)
+{
+	struct stream_info info = { .config = a->config, .listen = a->listen,
+	    .connection_id = a->connection_id, .client = (const struct sockaddr *)&a->peer };
+	struct config *hold = config_ref(a->config);
+
+	gw->n_connections++;
+	if (h1_server_start(gw->env.loop, &gw->connections, &gw->handler, a) == -1) {
+		log_error(gw->env.log, "c=%llu out of memory while accepting a connection",
+		    (unsigned long long)a->connection_id);
+		gateway_on_closed(gw, &info);
+	}
+	config_unref(hold);
+}
+
+void
+gateway_retire(struct gateway *gw, const struct config *current)
+{
+	http_server_retire(&gw->connections, current);
+}
+
+static size_t
+gateway_count_websockets(const struct gateway *gw)
+{
+	size_t n = 0;
+
+	for (const struct session *ss = gw->sessions; ss != NULL; ss = ss->next)
+		n += ss->kind == SESSION_WEBSOCKET;
+	return n;
+}
+
+/* Close the next few WebSockets. */
+static void
+gateway_on_drain_timer(struct loop_timer *t)
+{
+	struct gateway *gw = (struct gateway *)(void *)((char *)t -
+	    offsetof(struct gateway, drain_timer));
+	struct session *ss, *next;
+	size_t left = gw->drain_batch;
+
+	for (ss = gw->sessions; ss != NULL && left > 0; ss = next) {
+		next = ss->next;
+		if (ss->kind == SESSION_WEBSOCKET && ws_drain(ss))
+			left--;
+	}
+	if (left == 0)
+		loop_timer_arm(gw->env.loop, t, loop_now_ms(gw->env.loop) + gw->drain_step_ms);
+}
+
+void
+gateway_drain(struct gateway *gw, uint64_t spread_ms, void (*done)(void *arg), void *arg)
+{
+	size_t n = gateway_count_websockets(gw), steps;
+
+	gw->draining = true;
+	gw->drained = done;
+	gw->drained_arg = arg;
+	http_server_drain(&gw->connections);
+	steps = (size_t)(spread_ms / DRAIN_STEP_MS);
+	steps = steps == 0 ? 1 : steps;
+	gw->drain_batch = n / steps + 1;
+	gw->drain_step_ms = n == 0 ? 0 : spread_ms / (n / gw->drain_batch + 1);
+	gateway_on_drain_timer(&gw->drain_timer);
+	gateway_check_drained(gw);
+}
+
+void
+gateway_end(struct gateway *gw)
+{
+	http_server_abort_all(&gw->connections);
+}
+
+const struct gateway_counters *
+gateway_counters(const struct gateway *gw)
+{
+	return &gw->count;
+}

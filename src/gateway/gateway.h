@@ -1,0 +1,58 @@
+/*
+ * The gateway of one worker: takes requests from the seam, routes and judges
+ * them, and hands each to one of the actions.  It cannot tell which HTTP version
+ * or transport carries a stream.  One thread.
+ */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "http/h1_server.h"
+
+struct log;
+struct resolver;
+struct session;
+struct gateway;
+
+/* Counted by the worker, read by anybody (relaxed). */
+struct gateway_counters {
+	_Atomic uint64_t requests;		/* access lines of requests and WebSockets */
+	_Atomic uint64_t refused;		/* connections that never brought a request */
+	_Atomic uint64_t tls_failed;		/* of these: TLS handshakes */
+	_Atomic uint64_t websockets;		/* opened */
+	_Atomic uint64_t keepalive_timeouts;
+};
+
+/* Told of each connection's end, on the worker's thread. */
+typedef void gateway_closed_fn(void *arg, const struct stream_info *info);
+
+struct gateway_env {
+	struct loop *loop;		/* borrowed */
+	struct resolver *resolver;	/* borrowed, shared */
+	struct log *log, *access;	/* borrowed, shared */
+	gateway_closed_fn *closed;
+	void *arg;
+};
+
+struct gateway *gateway_new(const struct gateway_env *env);	/* NULL without memory */
+void gateway_free(struct gateway *gw);	/* all sessions and connections are gone before */
+
+/* Serve an accepted connection; everything in a is disposed of. */
+void gateway_accept(struct gateway *gw, const struct http_accepted *a);
+
+/* A reload: connections of older snapshots take no new requests. */
+void gateway_retire(struct gateway *gw, const struct config *current);
+
+/*
+ * Drain: no new requests, WebSockets are closed with 1001 one after another, spread over spread_ms; done (once) is
+ * called when nothing is left.  gateway_end drops what is left at once.
+ */
+void gateway_drain(struct gateway *gw, uint64_t spread_ms, void (*done)(void *arg), void *arg);
+void gateway_end(struct gateway *gw);
+
+const struct gateway_counters *gateway_counters(const struct gateway *gw);
+
+#endif

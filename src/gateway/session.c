@@ -1,0 +1,303 @@
+/* Sessions: their facts and access lines.  See session.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "gateway/session.h"
+
+/* What of a path or origin is kept and shown. */
+#define FACT_MAX 1024
+#define ACCESS_LINE_MAX 16384
+
+static struct span
+fact_cut(struct span s)
+{
+	return (struct span){ s.p, s.n < FACT_MAX ? s.n : FACT_MAX };
+}
+
+static struct session_facts *
+facts_new(struct span method, struct span path, const struct http_field *origin,
+    struct span subprotocol)
+{
+	struct span v[4] = { fact_cut(method), fact_cut(path),
+	    origin != NULL ? fact_cut(origin->value) : SPAN_NONE, fact_cut(subprotocol) };
+	struct session_facts *f;
+	char *p;
+
+	f = mem_zalloc(sizeof(*f) + v[0].n + v[1].n + v[2].n + v[3].n);
+	if (f == NULL)
+		return NULL;
+	f->method_n = (uint16_t)v[0].n;
+	f->path_n = (uint16_t)v[1].n;
+	f->origin_n = (uint16_t)v[2].n;
+	f->has_origin = origin != NULL;
+	f->subprotocol_n = (uint16_t)v[3].n;
+	p = f->data;
+	for (int i = 0; i < 4; i++) {
+		if (v[i].n > 0)
+			memcpy(p, v[i].p, v[i].n);
+		p += v[i].n;
+	}
+	return f;
+}
+
+void
+session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
+    struct stream *s, const struct stream_request *r, const struct config_route *route)
+{
+	const struct stream_info *info = stream_info(s);
+
+	ss->gw = gw;
+	ss->kind = (uint8_t)kind;
+	ss->s = s;
+	ss->config = config_ref((struct config *)(uintptr_t)info->config);
+	ss->route = route;
+	ss->start_ms = loop_now_ms(gw->env.loop);
+	ss->facts = facts_new(r->head->method, r->head->path,
+	    http_head_find(r->head, "Origin"), SPAN_NONE);
+	if ((ss->next = gw->sessions) != NULL)
+		ss->next->prev = &ss->next;
+	ss->prev = &gw->sessions;
+	gw->sessions = ss;
+}
+
+int
+session_set_subprotocol(struct session *ss, struct span subprotocol)
+{
+	struct session_facts *old = ss->facts, *f;
+	size_t had;
+
+	if (subprotocol.n == 0 || old == NULL)
+		return 0;
+	subprotocol = fact_cut(subprotocol);
+	had = sizeof(*f) + old->method_n + old->path_n + old->origin_n;
+	if ((f = mem_realloc(old, had + subprotocol.n)) == NULL)
+		return -1;
+	memcpy((char *)f + had, subprotocol.p, subprotocol.n);
+	f->subprotocol_n = (uint16_t)subprotocol.n;
+	ss->facts = f;
+	return 0;
+}
+
+static void
+session_unlink(struct session *ss)
+{
+	if (ss->prev == NULL)
+		return;
+	if ((*ss->prev = ss->next) != NULL)
+		ss->next->prev = ss->prev;
+	ss->prev = NULL;
+}
+
+void
+session_clear(struct session *ss)
+{
+	session_unlink(ss);
+	mem_free(ss->facts);
+	config_unref(ss->config);
+}
+
+void
+session_free(struct session *ss)
+{
+	session_clear(ss);
+	loop_free_later(ss->gw->env.loop, ss);
+}
+
+void
+session_move(struct session *to, struct session *from, enum session_kind kind)
+{
+	*to = *from;
+	to->kind = (uint8_t)kind;
+	if ((*to->prev = to) != NULL && to->next != NULL)
+		to->next->prev = &to->next;
+	from->prev = NULL;
+	from->facts = NULL;
+	from->config = NULL;
+	from->s = NULL;
+}
+
+/* One line being written, in either form. */
+struct access_line {
+	struct buf b;
+	bool json;
+};
+
+static void
+access_key(struct access_line *a, const char *key)
+{
+	if (a->json)
+		buf_printf(&a->b, "%s\"%s\":", a->b.n > 1 ? "," : "", key);
+	else if (a->b.n > 0)
+		buf_append_char(&a->b, ' ');
+}
+
+static void
+access_span(struct access_line *a, const char *key, struct span v, bool present)
+{
+	bool plain = v.n > 0;
+
+	access_key(a, key);
+	if (!present) {
+		buf_append_str(&a->b, a->json ? "null" : "-");
+		return;
+	}
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\')
+			plain = false;
+	}
+	if (v.n == 1 && v.p[0] == '-')
+		plain = false;
+	if (a->json || !plain)
+		buf_append_char(&a->b, '"');
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if (c == '"' || c == '\\')
+			buf_printf(&a->b, "\\%c", c);
+		else if (c < ' ' || c >= 0x7f)
+			buf_printf(&a->b, a->json ? "\\u%04x" : "\\x%02x", c);
+		else
+			buf_append_char(&a->b, (char)c);
+	}
+	if (a->json || !plain)
+		buf_append_char(&a->b, '"');
+}
+
+static void
+access_str(struct access_line *a, const char *key, const char *v)
+{
+	access_span(a, key, span_from_str(v), v != NULL);
+}
+
+static void
+access_num(struct access_line *a, const char *key, uint64_t v, bool present)
+{
+	access_key(a, key);
+	if (present)
+		buf_printf(&a->b, "%llu", (unsigned long long)v);
+	else
+		buf_append_str(&a->b, a->json ? "null" : "-");
+}
+
+static void
+access_begin(struct access_line *a, const struct stream_info *info,
+    const struct config_route *route)
+{
+	char text[128];
+
+	buf_init(&a->b, ACCESS_LINE_MAX);
+	a->json = info->config->server.log_format == LOG_F_JSON;
+	if (a->json)
+		buf_append_char(&a->b, '{');
+	clock_rfc3339(text, sizeof(text));
+	access_str(a, "time", text);
+	addr_format_sa(info->client, sizeof(struct sockaddr_storage), false, text, sizeof(text));
+	access_str(a, "client", text);
+	access_str(a, "listener", info->listen->name);
+	access_str(a, "route", route != NULL ? route->name : NULL);
+	access_str(a, "http", info->http);
+	access_str(a, "tls", info->tls);
+}
+
+static void
+access_facts(struct access_line *a, const struct session_facts *f, unsigned status)
+{
+	const char *p = f != NULL ? f->data : NULL;
+
+	access_span(a, "method", (struct span){ p, f != NULL ? f->method_n : 0 },
+	    f != NULL && f->method_n > 0);
+	p = f != NULL ? p + f->method_n : NULL;
+	access_span(a, "path", (struct span){ p, f != NULL ? f->path_n : 0 },
+	    f != NULL && f->path_n > 0);
+	access_num(a, "status", status, status != 0);
+	p = f != NULL ? p + f->path_n : NULL;
+	access_span(a, "origin", (struct span){ p, f != NULL ? f->origin_n : 0 },
+	    f != NULL && f->has_origin);
+	p = f != NULL ? p + f->origin_n : NULL;
+	access_span(a, "subprotocol", (struct span){ p, f != NULL ? f->subprotocol_n : 0 },
+	    f != NULL && f->subprotocol_n > 0);
+	p = f != NULL ? p + f->subprotocol_n : NULL;
+	access_span(a, "extensions", (struct span){ p, f != NULL ? f->extensions_n : 0 },
+	    f != NULL && f->extensions_n > 0);
+}
+
+static void
+access_end(struct access_line *a, struct log *log, const struct session_end *e, uint64_t duration_ms)
+{
+	static const char *const by[] = { NULL, "client", "backend", "gateway" };
+
+	access_num(a, "duration_ms", duration_ms, true);
+	access_num(a, "messages_in", e->messages_in, e->is_websocket);
+	access_num(a, "messages_out", e->messages_out, e->is_websocket);
+	access_num(a, "bytes_in", e->bytes_in, true);
+	access_num(a, "bytes_out", e->bytes_out, true);
+	access_num(a, "close_code", e->close_code, e->close_code != 0);
+	access_str(a, "closed_by", by[e->by]);
+	access_str(a, "reason", e->reason);
+	if (a->json)
+		buf_append_char(&a->b, '}');
+	log_raw(log, a->b.p, a->b.n);
+	buf_clear(&a->b);
+}
+
+void
+session_access(struct session *ss, const struct session_end *e)
+{
+	struct gateway *gw = ss->gw;
+	char backend[300];
+	struct access_line a;
+
+	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
+	if (ss->config->server.access_log == NULL ||
+	    strcmp(ss->config->server.access_log, "off") == 0)
+		return;
+	access_begin(&a, stream_info(ss->s), ss->route);
+	access_facts(&a, ss->facts, e->status);
+	access_str(&a, "backend", ss->backend != NULL ?
+	    addr_format(ss->backend, backend, sizeof(backend)) : NULL);
+	access_end(&a, gw->env.access, e, loop_now_ms(gw->env.loop) - ss->start_ms);
+}
+
+void
+session_access_refused(struct gateway *gw, const struct stream_info *info,
+    const struct stream_request *r, const struct config_route *route, unsigned status, const char *why)
+{
+	struct session_end e = { .status = status, .by = SESSION_BY_GATEWAY, .reason = why };
+	struct session_facts *f = NULL;
+	struct access_line a;
+
+	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
+	if (info->config->server.access_log == NULL ||
+	    strcmp(info->config->server.access_log, "off") == 0)
+		return;
+	if (r != NULL)
+		f = facts_new(r->head->method, r->head->path,
+		    http_head_find(r->head, "Origin"), SPAN_NONE);
+	access_begin(&a, info, route);
+	access_facts(&a, f, status);
+	access_str(&a, "backend", NULL);
+	access_end(&a, gw->env.access, &e, 0);
+	mem_free(f);
+}
+
+void
+session_log(const struct session *ss, enum log_level level, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (!log_on(ss->gw->env.log, level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_msg(ss->gw->env.log, level, "c=%llu route=%s %s",
+	    ss->s != NULL ? (unsigned long long)stream_info(ss->s)->connection_id : 0,
+	    ss->route->name, text);
+}

@@ -1,0 +1,95 @@
+/*
+ * What the actions share: one request or one WebSocket, its facts, and its
+ * access line.  Internal to gateway/.
+ */
+#ifndef GATEWAY_SESSION_H
+#define GATEWAY_SESSION_H
+
+#include "gateway/gateway.h"
+#include "http/reply.h"
+#include "http/stream.h"
+#include "io/loop.h"
+
+enum session_kind { SESSION_STATIC, SESSION_FORWARD, SESSION_WEBSOCKET };
+enum session_side { SESSION_BY_NONE, SESSION_BY_CLIENT, SESSION_BY_BACKEND, SESSION_BY_GATEWAY };
+
+/* The texts that the access line needs, in one allocation. */
+struct session_facts {
+	uint16_t method_n, path_n, origin_n, subprotocol_n, extensions_n;
+	bool has_origin;
+	char data[];			/* one behind the other, in this order */
+};
+
+struct session {
+	struct session *next, **prev;	/* the worker's list */
+	struct gateway *gw;		/* borrowed */
+	struct stream *s;		/* the client's; NULL once it is over */
+	struct config *config;		/* ref */
+	const struct config_route *route;	/* in config */
+	const struct addr *backend;	/* in config; NULL: none was picked */
+	struct session_facts *facts;	/* owned; NULL when there was no memory for it */
+	uint64_t start_ms;
+	uint8_t kind;
+};
+
+struct gateway {
+	struct gateway_env env;
+	struct http_server_list connections;
+	struct http_handler handler;
+	struct session *sessions;
+	uint64_t next_token;		/* keep-alive PINGs */
+	struct gateway_counters count;
+	struct loop_timer drain_timer;
+	uint64_t drain_step_ms;		/* between two closes */
+	size_t drain_batch;		/* closes a step */
+	bool draining;
+	size_t n_connections;
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+/* How a session ended, for its access line. */
+struct session_end {
+	unsigned status;		/* 0: no response was sent */
+	uint64_t messages_in, messages_out, bytes_in, bytes_out;
+	unsigned close_code;		/* 0: not a WebSocket */
+	enum session_side by;
+	const char *reason;		/* NULL: none; shown escaped */
+	bool is_websocket;
+};
+
+/* Fill a zeroed session from a request and put it on the worker's list. */
+void session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
+    struct stream *s, const struct stream_request *r, const struct config_route *route);
+
+/* Remember the negotiated subprotocol; 0 or -1 without memory. */
+int session_set_subprotocol(struct session *ss, struct span subprotocol);
+
+/* Take it off the list and free what it owns; session_free also frees the struct itself at the turn's end (it must stand first in its allocation). */
+void session_clear(struct session *ss);
+void session_free(struct session *ss);
+
+/* Hand a session over to another struct (a handshake that became a WebSocket): `to` takes its place; from is emptied. */
+void session_move(struct session *to, struct session *from, enum session_kind kind);
+
+/* Write the access line.  The client's stream (ss->s) must still be there. */
+void session_access(struct session *ss, const struct session_end *end);
+
+/* The access line of a request that has no session. */
+void session_access_refused(struct gateway *gw, const struct stream_info *info,
+    const struct stream_request *r, const struct config_route *route, unsigned status, const char *why);
+
+/* The request's log prefix and level: "c=ID route=NAME: ..." */
+void session_log(const struct session *ss, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Actions.  Each takes the request over. */
+void echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route);
+void forward_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route);
+
+/* Close with 1001 because of a drain; false when it is closing already. */
+bool ws_drain(struct session *ss);
+
+#endif
