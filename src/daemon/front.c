@@ -1,0 +1,154 @@
+/* Listening sockets and TLS contexts of a configuration.  See front.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "daemon/front.h"
+#include "io/tls.h"
+
+#define FRONT_MAX_SOCKETS 1024
+/* A name in one Address may stand for several addresses. */
+#define FRONT_MAX_PER_ADDRESS 16
+
+int
+front_load_tls(struct front *f, struct config *c, config_report_fn *report, void *arg)
+{
+	bool failed = false;
+
+	memset(f, 0, sizeof(*f));
+	f->config = config_ref(c);
+	if ((f->tls = mem_zalloc((c->n_listen + 1) * sizeof(*f->tls))) == NULL) {
+		report(arg, true, "out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < c->n_listen; i++) {
+		if (!c->listen[i].tls)
+			continue;
+		if ((f->tls[i] = tls_ctx_new(&c->listen[i], report, arg)) == NULL)
+			failed = true;
+	}
+	return failed ? -1 : 0;
+}
+
+/* Socket activation and reload: a socket that is open for this address already. */
+static bool
+front_take_over(struct front *f, struct front *old, const struct addr *a, size_t section)
+{
+	bool found = false;
+
+	for (size_t i = 0; old != NULL && i < old->n && f->n < FRONT_MAX_SOCKETS; i++) {
+		if (old->v[i].kept || !addr_eq(listener_addr(old->v[i].l), a))
+			continue;
+		f->v[f->n].l = old->v[i].l;
+		f->v[f->n].listen = &f->config->listen[section];
+		f->v[f->n].tls = tls_ctx_ref(f->tls[section]);
+		f->v[f->n++].kept = true;
+		old->v[i].kept = true;
+		found = true;
+	}
+	return found;
+}
+
+static int
+front_open_address(struct front *f, const struct addr *a, size_t section,
+    config_report_fn *report, void *arg)
+{
+	struct listener *v[FRONT_MAX_PER_ADDRESS];
+	const struct config_listen *cl = &f->config->listen[section];
+	char err[400], line[600];
+	size_t n = 0;
+
+	if (listener_open(a, v, &n, FRONT_MAX_PER_ADDRESS, err, sizeof(err)) == -1) {
+		snprintf(line, sizeof(line), "%s:%u: [listen %s] Address: %s", cl->file, cl->line,
+		    cl->name, err);
+		report(arg, true, line);
+		return -1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (f->n == FRONT_MAX_SOCKETS) {
+			listener_free(v[i]);
+			continue;
+		}
+		f->v[f->n].l = v[i];
+		f->v[f->n].listen = cl;
+		f->v[f->n++].tls = tls_ctx_ref(f->tls[section]);
+	}
+	return 0;
+}
+
+/* Give back what was taken over: the old front goes on. */
+static void
+front_give_back(struct front *f, struct front *old)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->v[i].kept)
+			tls_ctx_unref(f->v[i].tls);
+		else
+			f->v[n++] = f->v[i];
+	}
+	f->n = n;
+	for (size_t i = 0; old != NULL && i < old->n; i++)
+		old->v[i].kept = false;
+}
+
+/* Take the kept sockets out of the old front. */
+static void
+front_forget_kept(struct front *old)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < old->n; i++) {
+		if (old->v[i].kept)
+			tls_ctx_unref(old->v[i].tls);
+		else
+			old->v[n++] = old->v[i];
+	}
+	old->n = n;
+}
+
+int
+front_open(struct front *f, struct front *old, config_report_fn *report, void *arg)
+{
+	const struct config *c = f->config;
+	bool failed = false;
+
+	if ((f->v = mem_zalloc(FRONT_MAX_SOCKETS * sizeof(*f->v))) == NULL) {
+		report(arg, true, "out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < c->n_listen; i++) {
+		for (size_t j = 0; j < c->listen[i].address.n; j++) {
+			const struct addr *a = &c->listen[i].address.v[j];
+
+			if (!front_take_over(f, old, a, i) &&
+			    front_open_address(f, a, i, report, arg) == -1)
+				failed = true;
+		}
+	}
+	if (failed) {
+		front_give_back(f, old);
+		return -1;
+	}
+	if (old != NULL)
+		front_forget_kept(old);
+	for (size_t i = 0; i < f->n; i++)
+		f->v[i].kept = false;
+	return 0;
+}
+
+void
+front_clear(struct front *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		listener_free(f->v[i].l);
+		tls_ctx_unref(f->v[i].tls);
+	}
+	mem_free(f->v);
+	for (size_t i = 0; f->tls != NULL && i < f->config->n_listen; i++)
+		tls_ctx_unref(f->tls[i]);
+	mem_free(f->tls);
+	config_unref(f->config);
+	memset(f, 0, sizeof(*f));
+}

@@ -1,0 +1,19 @@
+/* Limits and identity of the process.  Main thread, at start. */
+#ifndef DAEMON_PRIVILEGES_H
+#define DAEMON_PRIVILEGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+
+/* Raise the limit on open files to its hard limit; the limit in force. */
+uint64_t privileges_raise_nofile(void);
+
+/*
+ * Take on User and Group when started as root, with the user's own supplementary groups only. 0, or -1 with err: no such user,
+ * not permitted. Nothing when neither is set.  When not root and User is another one, an error.
+ */
+int privileges_drop(const struct config_server *s, char *err, size_t size);
+
+#endif

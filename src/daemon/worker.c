@@ -1,0 +1,233 @@
+/* Worker threads.  See worker.h. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/worker.h"
+#include "io/loop.h"
+#include "io/tls.h"
+#include "policy/limits.h"
+
+struct worker {
+	struct worker_env env;
+	struct loop *loop;		/* owned */
+	struct gateway *gw;		/* owned */
+	pthread_t thread;
+	bool started;
+	_Atomic size_t load;
+};
+
+enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_DRAIN, WORKER_STOP };
+
+struct worker_msg {
+	struct loop_msg m;		/* first */
+	struct worker *w;
+	enum worker_task task;
+	struct http_accepted a;
+	struct config *config;		/* ref */
+	uint64_t spread_ms;
+};
+
+struct worker_drained {
+	struct loop_msg m;		/* first */
+	struct worker *w;
+};
+
+static void
+worker_told_drained(struct loop_msg *m, struct loop *loop)
+{
+	struct worker_drained *d = (struct worker_drained *)(void *)m;
+
+	(void)loop;
+	d->w->env.drained(d->w->env.arg);
+	mem_free(d);
+}
+
+static void
+worker_on_drained(void *arg)
+{
+	struct worker *w = arg;
+	struct worker_drained *d = mem_zalloc(sizeof(*d));
+
+	if (d == NULL)
+		return;		/* DrainTimeout ends it */
+	d->m.fn = worker_told_drained;
+	d->w = w;
+	loop_post(w->env.main, &d->m);
+}
+
+static void
+worker_on_closed(void *arg, const struct stream_info *info)
+{
+	struct worker *w = arg;
+	uint8_t key[16];
+
+	if (info->config->server.max_connections_per_client > 0) {
+		addr_client_key(info->client, key);
+		limits_remove(w->env.limits, key);
+	}
+	atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+}
+
+static void
+worker_on_msg(struct loop_msg *m, struct loop *loop)
+{
+	struct worker_msg *msg = (struct worker_msg *)(void *)m;
+	struct worker *w = msg->w;
+
+	switch (msg->task) {
+	case WORKER_ACCEPT:
+		gateway_accept(w->gw, &msg->a);
+		break;
+	case WORKER_RETIRE:
+		gateway_retire(w->gw, msg->config);
+		config_unref(msg->config);
+		break;
+	case WORKER_DRAIN:
+		gateway_drain(w->gw, msg->spread_ms, worker_on_drained, w);
+		break;
+	case WORKER_STOP:
+		gateway_end(w->gw);
+		loop_stop(loop);
+		break;
+	}
+	mem_free(msg);
+}
+
+static struct worker_msg *
+worker_msg_new(struct worker *w, enum worker_task task)
+{
+	struct worker_msg *msg = mem_zalloc(sizeof(*msg));
+
+	if (msg == NULL)
+		return NULL;
+	msg->m.fn = worker_on_msg;
+	msg->w = w;
+	msg->task = task;
+	return msg;
+}
+
+void
+worker_accept(struct worker *w, const struct http_accepted *a, bool counted)
+{
+	struct worker_msg *msg = worker_msg_new(w, WORKER_ACCEPT);
+	uint8_t key[16];
+
+	if (msg == NULL) {
+		if (counted) {
+			addr_client_key((const struct sockaddr *)&a->peer, key);
+			limits_remove(w->env.limits, key);
+		}
+		close(a->fd);
+		tls_ctx_unref(a->tls);
+		config_unref(a->config);
+		return;
+	}
+	msg->a = *a;
+	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
+	loop_post(w->loop, &msg->m);
+}
+
+void
+worker_retire(struct worker *w, struct config *current)
+{
+	struct worker_msg *msg = worker_msg_new(w, WORKER_RETIRE);
+
+	if (msg == NULL)
+		return;		/* old connections keep their snapshot a little longer */
+	msg->config = config_ref(current);
+	loop_post(w->loop, &msg->m);
+}
+
+void
+worker_drain(struct worker *w, uint64_t spread_ms)
+{
+	struct worker_msg *msg = worker_msg_new(w, WORKER_DRAIN);
+
+	if (msg == NULL)
+		return;
+	msg->spread_ms = spread_ms;
+	loop_post(w->loop, &msg->m);
+}
+
+size_t
+worker_load(const struct worker *w)
+{
+	return atomic_load_explicit(&w->load, memory_order_relaxed);
+}
+
+static void *
+worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	loop_run(w->loop);
+	return NULL;
+}
+
+static int
+worker_start_thread(struct worker *w)
+{
+	char name[16];
+	sigset_t all, old;
+	int err;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&w->thread, NULL, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err != 0) {
+		errno = err;
+		return -1;
+	}
+	w->started = true;
+	snprintf(name, sizeof(name), "worker-%u", w->env.index % 10000);
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+struct worker *
+worker_new(const struct worker_env *env)
+{
+	struct worker *w;
+	struct gateway_env ge = { .resolver = env->resolver, .log = env->log,
+	    .access = env->access, .closed = worker_on_closed };
+
+	if ((w = mem_zalloc(sizeof(*w))) == NULL)
+		return NULL;
+	w->env = *env;
+	if ((w->loop = loop_new()) == NULL)
+		goto fail;
+	ge.loop = w->loop;
+	ge.arg = w;
+	if ((w->gw = gateway_new(&ge)) == NULL || worker_start_thread(w) == -1)
+		goto fail;
+	return w;
+fail:
+	worker_free(w);
+	return NULL;
+}
+
+void
+worker_free(struct worker *w)
+{
+	struct worker_msg *msg;
+
+	if (w == NULL)
+		return;
+	if (w->started) {
+		while ((msg = worker_msg_new(w, WORKER_STOP)) == NULL)
+			usleep(10000);	/* nothing else can end the thread */
+		loop_post(w->loop, &msg->m);
+		pthread_join(w->thread, NULL);
+	}
+	gateway_free(w->gw);
+	loop_free(w->loop);
+	mem_free(w);
+}

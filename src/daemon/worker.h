@@ -1,0 +1,36 @@
+/*
+ * A worker: a thread with a loop and a gateway of its own.  All functions are for the main thread; what they ask
+ * for is done on the worker's by messages.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include "gateway/gateway.h"
+
+struct worker;
+struct limits;
+struct loop;
+
+struct worker_env {
+	unsigned index;
+	struct loop *main;		/* borrowed: where `drained` is called */
+	struct resolver *resolver;	/* borrowed */
+	struct limits *limits;		/* borrowed */
+	struct log *log, *access;	/* borrowed */
+	void (*drained)(void *arg);	/* on the main loop: nothing is left on this worker */
+	void *arg;
+};
+
+struct worker *worker_new(const struct worker_env *env);	/* started; NULL: errno tells */
+/* Stops and waits for the thread; every connection that is left is dropped. */
+void worker_free(struct worker *w);
+
+/* Connections that it serves or that are on their way to it. */
+size_t worker_load(const struct worker *w);
+
+/* Hand a connection over; counted: it is in limits.  Everything in a is disposed of, whatever happens. */
+void worker_accept(struct worker *w, const struct http_accepted *a, bool counted);
+void worker_retire(struct worker *w, struct config *current);
+void worker_drain(struct worker *w, uint64_t spread_ms);
+
+#endif
