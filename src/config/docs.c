@@ -63,27 +63,47 @@ docs_wrap(struct docs *d, const char *text)
 	docs_char(d, '\n');
 }
 
-/* For troff: a sentence a line, and nothing that it would take for its own. */
+/* One word for troff; returns how long it is as written. */
+static size_t
+docs_roff_word(struct docs *d, const char *word, size_t n, bool line_start)
+{
+	size_t len = n;
+
+	if (line_start && (word[0] == '.' || word[0] == '\'')) {
+		docs_str(d, "\\&");
+		len += 2;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (word[i] == '\\' || word[i] == '-') {
+			docs_str(d, word[i] == '-' ? "\\-" : "\\e");
+			len++;
+		} else {
+			docs_char(d, word[i]);
+		}
+	}
+	return len;
+}
+
+/* For troff: a new line behind each sentence and where a line is full. */
 static void
 docs_roff(struct docs *d, const char *text)
 {
-	bool line_start = true;
+	size_t col = 0, n;
+	bool ends = false;
 
-	for (; *text != '\0'; text++) {
-		if (line_start && (*text == '.' || *text == '\''))
-			docs_str(d, "\\&");
-		line_start = false;
-		if (*text == '\\') {
-			docs_str(d, "\\e");
-		} else if (*text == '-') {
-			docs_str(d, "\\-");
-		} else if (*text == '.' && text[1] == ' ') {
-			docs_str(d, ".\n");
-			line_start = true;
-			text++;
-		} else {
-			docs_char(d, *text);
+	while (*text != '\0') {
+		n = strcspn(text, " ");
+		if (col > 0 && (ends || col + 1 + n > DOCS_WIDTH - 4)) {
+			docs_char(d, '\n');
+			col = 0;
+		} else if (col > 0) {
+			docs_char(d, ' ');
+			col++;
 		}
+		col += docs_roff_word(d, text, n, col == 0);
+		ends = text[n - 1] == '.';
+		text += n;
+		text += strspn(text, " ");
 	}
 	docs_char(d, '\n');
 }

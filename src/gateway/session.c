@@ -27,7 +27,7 @@ facts_new(struct span method, struct span path, const struct http_field *origin,
 	struct session_facts *f;
 	char *p;
 
-	f = mem_zalloc(sizeof(*f) + v[0].n + v[1].n + v[2].n + v[3].n);
+	f = mem_zalloc(offsetof(struct session_facts, data) + v[0].n + v[1].n + v[2].n + v[3].n);
 	if (f == NULL)
 		return NULL;
 	f->method_n = (uint16_t)v[0].n;
@@ -73,7 +73,7 @@ session_set_subprotocol(struct session *ss, struct span subprotocol)
 	if (subprotocol.n == 0 || old == NULL)
 		return 0;
 	subprotocol = fact_cut(subprotocol);
-	had = sizeof(*f) + old->method_n + old->path_n + old->origin_n;
+	had = offsetof(struct session_facts, data) + old->method_n + old->path_n + old->origin_n;
 	if ((f = mem_realloc(old, had + subprotocol.n)) == NULL)
 		return -1;
 	memcpy((char *)f + had, subprotocol.p, subprotocol.n);
