@@ -117,7 +117,7 @@ const struct config_key config_keys[] = {
 	{ LISTEN("TLSMinVersion", tls_min_version), .type = CONFIG_T_ENUM, .words = tls_words,
 	    .def = "1.2", .doc = "The oldest version of TLS that is spoken." },
 	{ LISTEN("TLSCiphers", tls_ciphers), .type = CONFIG_T_JOINED, .def = "",
-	    .accept = config_accept_any, .expected = "OpenSSL's cipher strings",
+	    .accept = config_accept_any, .expected = "a cipher string of OpenSSL",
 	    .doc = "OpenSSL's cipher strings for TLS 1.2 and its cipher suites for TLS 1.3, "
 		   "separated by colons or white space; empty is OpenSSL's default." },
 	{ LISTEN("ClientCertificate", client_certificate), .type = CONFIG_T_ENUM,

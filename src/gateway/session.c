@@ -8,9 +8,11 @@
 #include "base/mem.h"
 #include "gateway/session.h"
 
-/* What of a path or origin is kept and shown. */
-#define FACT_MAX 1024
-#define ACCESS_LINE_MAX 16384
+/* What of a path or origin is kept. */
+#define FACT_MAX 512
+/* What a value may take in a line when all of it is escaped; the lines stay below LOG_LINE_MAX. */
+#define ACCESS_VALUE_MAX 800
+#define ACCESS_LINE_MAX LOG_LINE_MAX
 
 static struct span
 fact_cut(struct span s)
@@ -139,6 +141,7 @@ static void
 access_span(struct access_line *a, const char *key, struct span v, bool present)
 {
 	bool plain = v.n > 0;
+	size_t start;
 
 	access_key(a, key);
 	if (!present) {
@@ -155,7 +158,8 @@ access_span(struct access_line *a, const char *key, struct span v, bool present)
 		plain = false;
 	if (a->json || !plain)
 		buf_append_char(&a->b, '"');
-	for (size_t i = 0; i < v.n; i++) {
+	start = a->b.n;
+	for (size_t i = 0; i < v.n && a->b.n - start < ACCESS_VALUE_MAX; i++) {
 		unsigned char c = (unsigned char)v.p[i];
 
 		if (c == '"' || c == '\\')
