@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "daemon/daemon.h"
+#include "daemon/explain.h"
 
 static void
 main_usage(FILE *out)
@@ -23,6 +24,8 @@ main_usage(FILE *out)
 	    "      --dump-config   show every key in force and where it comes from\n"
 	    "  -s, --set SECTION.KEY=VALUE or SECTION.NAME.KEY=VALUE\n"
 	    "                      win over the file (repeatable)\n"
+	    "      --explain 'METHOD URL' [ORIGIN]\n"
+	    "                      tell who would serve a request, or why it is refused\n"
 	    "  -V, --version       versions of the program and its libraries\n"
 	    "  -h, --help          this text\n", SYSCONFDIR);
 }
@@ -32,6 +35,19 @@ main_version(void)
 {
 	printf("wsrelayd %s\nlibevent %s\n%s\nzlib %s\n", WSRELAYD_VERSION,
 	    event_get_version(), OpenSSL_version(OPENSSL_VERSION), zlibVersion());
+}
+
+static int
+main_explain(const struct daemon_options *o, const char *request, const char *origin)
+{
+	struct config *c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	int ret;
+
+	if (c == NULL)
+		return EXIT_CONFIG;
+	ret = explain(c, request, origin, stdout) == 0 ? 0 : EXIT_USAGE;
+	config_unref(c);
+	return ret;
 }
 
 static int
@@ -55,12 +71,14 @@ main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
 		{ "dump-config", no_argument, NULL, 'D' }, { "set", required_argument, NULL, 's' },
+		{ "explain", required_argument, NULL, 'E' },
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct daemon_options o = { .config_path = SYSCONFDIR "/wsrelayd/wsrelayd.ini" };
 	struct config_set *sets = mem_zalloc((size_t)argc * sizeof(*sets));
-	enum { RUN, TEST, DUMP } what = RUN;
+	const char *request = NULL, *origin = NULL;
+	enum { RUN, TEST, DUMP, EXPLAIN } what = RUN;
 	int c, ret;
 
 	if (sets == NULL)
@@ -76,6 +94,10 @@ main(int argc, char **argv)
 			break;
 		case 'D':
 			what = DUMP;
+			break;
+		case 'E':
+			what = EXPLAIN;
+			request = optarg;
 			break;
 		case 's':
 			sets[o.n_sets++].text = optarg;
@@ -94,12 +116,15 @@ main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
+	if (what == EXPLAIN && optind < argc)
+		origin = argv[optind++];
 	if (optind < argc) {
 		fprintf(stderr, "wsrelayd: unexpected argument: %s\n", argv[optind]);
 		mem_free(sets);
 		return EXIT_USAGE;
 	}
-	ret = what == TEST ? daemon_test(&o) : what == DUMP ? main_dump(&o) : daemon_run(&o);
+	ret = what == TEST ? daemon_test(&o) : what == DUMP ? main_dump(&o) :
+	    what == EXPLAIN ? main_explain(&o, request, origin) : daemon_run(&o);
 	mem_free(sets);
 	return ret;
 }

@@ -32,23 +32,23 @@
 #define DIAL_RETRY_MAX_MS 100
 
 struct dial {
-	struct loop_task task;		/* queued: over */
-	struct loop_timer limit;	/* of the look-up or of this address */
+	struct loop_task task;	 /* queued: over */
+	struct loop_timer limit; /* of the look-up or of this address */
 	struct loop_timer retry;
 	struct event io;
-	struct loop *loop;		/* borrowed */
-	struct resolve *query;		/* owned while looking up */
-	struct resolve_addr *v;		/* owned, or &one */
+	struct loop *loop;	/* borrowed */
+	struct resolve *query;	/* owned while looking up */
+	struct resolve_addr *v; /* owned, or &one */
 	struct resolve_addr one;
-	size_t n, i;			/* v[i] is being tried */
-	uint64_t deadline_ms;		/* UINT64_MAX: none */
+	size_t n, i;	      /* v[i] is being tried */
+	uint64_t deadline_ms; /* UINT64_MAX: none */
 	uint64_t limit_ms;
 	unsigned retry_ms;
-	int fd;				/* owned, -1 none */
-	int err;			/* why v[i] failed */
+	int fd;	 /* owned, -1 none */
+	int err; /* why v[i] failed */
 	enum dial_status status;
 	dial_done_fn *done;
-	void *arg;			/* borrowed */
+	void *arg; /* borrowed */
 	char why[160];
 };
 
@@ -215,7 +215,7 @@ dial_socket(struct dial *d)
 	int family = d->v[d->i].ss.ss_family, on = 1;
 
 	if (d->fd != -1)
-		return 0;	/* a retry */
+		return 0; /* a retry */
 	d->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (d->fd == -1)
 		return -1;

@@ -35,17 +35,17 @@
 struct listener {
 	struct event io;
 	struct loop_timer retry;
-	struct loop *loop;		/* borrowed; NULL: stopped */
+	struct loop *loop; /* borrowed; NULL: stopped */
 	listener_accept_fn *accepted;
-	listener_pause_fn *paused_fn;	/* may be NULL */
-	void *arg;			/* borrowed */
-	int fd;				/* owned; -1 once freed */
+	listener_pause_fn *paused_fn; /* may be NULL */
+	void *arg;		      /* borrowed */
+	int fd;			      /* owned; -1 once freed */
 	bool paused;
-	bool busy;			/* in listener_accept_some: it frees, not listener_free */
-	bool bound_path;		/* dev and ino are of the path that we bound */
+	bool busy;	 /* in listener_accept_some: it frees, not listener_free */
+	bool bound_path; /* dev and ino are of the path that we bound */
 	dev_t dev;
 	ino_t ino;
-	struct addr addr;		/* what it was opened for */
+	struct addr addr; /* what it was opened for */
 	char name[300];
 };
 
@@ -167,9 +167,11 @@ static int
 listener_open_any(const struct listener_open *o)
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
-	    .sin6_port = htons(o->addr->port), .sin6_addr = IN6ADDR_ANY_INIT };
+		.sin6_port = htons(o->addr->port),
+		.sin6_addr = IN6ADDR_ANY_INIT };
 	struct sockaddr_in in = { .sin_family = AF_INET,
-	    .sin_port = htons(o->addr->port), .sin_addr.s_addr = htonl(INADDR_ANY) };
+		.sin_port = htons(o->addr->port),
+		.sin_addr.s_addr = htonl(INADDR_ANY) };
 	int fd;
 
 	fd = listener_tcp((struct sockaddr *)&in6, sizeof(in6), 0);
@@ -217,8 +219,9 @@ listener_open_list(const struct listener_open *o, const struct addrinfo *list)
 static int
 listener_open_name(const struct listener_open *o)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-	    .ai_flags = AI_NUMERICSERV | AI_PASSIVE };
+	struct addrinfo hints = { .ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV | AI_PASSIVE };
 	struct addrinfo *list;
 	char port[8];
 	int rc;
@@ -332,11 +335,12 @@ listener_open_kind(const struct listener_open *o)
 }
 
 int
-listener_open(const struct addr *a, struct listener **v, size_t *n, size_t max, char *err,
-    size_t size)
+listener_open(
+    const struct addr *a, struct listener **v, size_t *n, size_t max, char *err, size_t size)
 {
-	struct listener_open o = { .addr = a, .v = v, .n = n, .max = max,
-	    .err = err, .err_size = size };
+	struct listener_open o = {
+		.addr = a, .v = v, .n = n, .max = max, .err = err, .err_size = size
+	};
 	size_t before = *n;
 
 	if (listener_open_kind(&o) == 0)
@@ -366,7 +370,7 @@ listener_resume(struct listener *l)
 		return true;
 	if (event_add(&l->io, NULL) == -1) {
 		loop_timer_arm(l->loop, &l->retry, loop_now_ms(l->loop) + LISTENER_RETRY_MS);
-		return true;	/* what was accepted is good; the rest waits for the timer */
+		return true; /* what was accepted is good; the rest waits for the timer */
 	}
 	l->paused = false;
 	if (l->paused_fn != NULL)
@@ -383,7 +387,7 @@ listener_on_error(struct listener *l, int err)
 		listener_resume(l);
 		return false;
 	case EINTR:
-	case ECONNABORTED:	/* these are the dead connection's, see accept(2) */
+	case ECONNABORTED: /* these are the dead connection's, see accept(2) */
 	case ENETDOWN:
 	case EPROTO:
 	case ENOPROTOOPT:
@@ -392,7 +396,7 @@ listener_on_error(struct listener *l, int err)
 	case EHOSTUNREACH:
 	case EOPNOTSUPP:
 	case ENETUNREACH:
-	case EPERM:		/* a firewall's rule */
+	case EPERM: /* a firewall's rule */
 		return true;
 	default:
 		/* EMFILE and its like; whatever else it is must not make the loop spin. */
@@ -458,8 +462,7 @@ listener_start(struct listener *l, struct loop *loop, listener_accept_fn *accept
 	l->paused_fn = paused;
 	l->arg = arg;
 	l->retry.fn = listener_on_retry;
-	event_assign(&l->io, loop_base(loop), l->fd, EV_READ | EV_PERSIST,
-	    listener_on_readable, l);
+	event_assign(&l->io, loop_base(loop), l->fd, EV_READ | EV_PERSIST, listener_on_readable, l);
 	if (event_add(&l->io, NULL) == -1)
 		return -1;
 	l->loop = loop;
@@ -483,8 +486,8 @@ listener_unlink(const struct listener *l)
 {
 	struct stat st;
 
-	if (l->bound_path && lstat(l->addr.name, &st) == 0 &&
-	    st.st_dev == l->dev && st.st_ino == l->ino)
+	if (l->bound_path && lstat(l->addr.name, &st) == 0 && st.st_dev == l->dev &&
+	    st.st_ino == l->ino)
 		unlink(l->addr.name);
 }
 

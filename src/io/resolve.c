@@ -38,16 +38,16 @@
 enum resolve_state { RESOLVE_WAITING, RESOLVE_RUNNING, RESOLVE_DONE };
 
 struct resolve {
-	struct loop_msg msg;		/* first: the message is the query */
-	LIST_ENTRY(resolve) link;	/* on entry->queries, later on resolver->posted */
-	struct resolver *resolver;	/* borrowed: outlives the loops */
-	struct resolve_entry *entry;	/* one reference */
-	struct loop *loop;		/* borrowed */
+	struct loop_msg msg;	     /* first: the message is the query */
+	LIST_ENTRY(resolve) link;    /* on entry->queries, later on resolver->posted */
+	struct resolver *resolver;   /* borrowed: outlives the loops */
+	struct resolve_entry *entry; /* one reference */
+	struct loop *loop;	     /* borrowed */
 	resolve_done_fn *done;
-	void *arg;			/* borrowed until done or resolve_cancel */
+	void *arg; /* borrowed until done or resolve_cancel */
 	uint16_t port;
 	bool posted;
-	bool cancelled;			/* only while posted */
+	bool cancelled; /* only while posted */
 };
 
 LIST_HEAD(resolve_list, resolve);
@@ -56,10 +56,10 @@ struct resolve_entry {
 	TAILQ_ENTRY(resolve_entry) link;
 	struct resolve_list queries;
 	enum resolve_state state;
-	unsigned refs;			/* resolver->entries has one, each query has one */
-	uint64_t until_ms;		/* the answer's end, once RESOLVE_DONE */
+	unsigned refs;	   /* resolver->entries has one, each query has one */
+	uint64_t until_ms; /* the answer's end, once RESOLVE_DONE */
 	size_t n;
-	struct resolve_addr v[RESOLVE_MAX_ADDRS];	/* port 0 */
+	struct resolve_addr v[RESOLVE_MAX_ADDRS]; /* port 0 */
 	char error[128];
 	char name[];
 };
@@ -72,7 +72,7 @@ struct resolver {
 	pthread_t thread;
 	bool started;
 	bool stopping;
-	struct resolve_entries entries;	/* owned, oldest first */
+	struct resolve_entries entries; /* owned, oldest first */
 	struct resolve_list posted;	/* owned by their loops' mailboxes */
 	size_t n_entries;
 };
@@ -236,7 +236,7 @@ resolve_answer(struct resolver *r, struct resolve_entry *e)
 	e->state = RESOLVE_DONE;
 	e->until_ms = clock_mono_ms() + (e->n != 0 ? RESOLVE_CACHE_MS : RESOLVE_FAIL_MS);
 	if (r->stopping)
-		return;		/* the loops have ended: resolver_free disposes of the queries */
+		return; /* the loops have ended: resolver_free disposes of the queries */
 	while ((q = LIST_FIRST(&e->queries)) != NULL) {
 		LIST_REMOVE(q, link);
 		resolve_post(r, q);
@@ -369,7 +369,7 @@ resolve_cancel(struct resolve *q)
 
 	pthread_mutex_lock(&r->lock);
 	if (q->posted) {
-		q->cancelled = true;	/* its message frees it, or resolver_free */
+		q->cancelled = true; /* its message frees it, or resolver_free */
 		pthread_mutex_unlock(&r->lock);
 		return;
 	}
