@@ -2,6 +2,7 @@
  * forward: a WebSocket handshake is carried to an http backend.  Until the
  * backend's 101 the client's bytes are held and nothing of them is sent; then the
  * session becomes a WebSocket (gateway/ws).  Any other answer is the client's answer.
+ * For a raw backend the handshake is over as soon as it is connected.
  *
  * States by what is set: dial (connecting), backend (request sent), responding
  * (a refusal's body is passed on).
@@ -13,13 +14,16 @@
 #include "base/mem.h"
 #include "gateway/forward_head.h"
 #include "gateway/ws.h"
+#include "http/raw_client.h"
 #include "io/dial.h"
 
 struct forward {
 	struct session ss;		/* first */
 	struct dial *dial;		/* owned while connecting */
 	struct stream *backend;		/* owned once connected */
-	struct forward_head *head;	/* owned */
+	struct forward_head *head;	/* owned; http backends */
+	char *subprotocol_text;		/* owned; raw backends: what the gateway picked */
+	struct span subprotocol;	/* in it */
 	uint64_t bytes;			/* of a refusal's body */
 	unsigned status;		/* of the refusal that is being passed on */
 	bool responding;
@@ -36,6 +40,8 @@ forward_free(struct forward *f)
 	f->backend = NULL;
 	mem_free(f->head);
 	f->head = NULL;
+	mem_free(f->subprotocol_text);
+	f->subprotocol_text = NULL;
 	session_free(&f->ss);
 }
 
@@ -104,6 +110,14 @@ static const struct stream_events forward_client_events = {
 	.reset = forward_client_reset,
 };
 
+/* The session is the WebSocket's now; what is left here goes. */
+static void
+forward_gone(struct forward *f)
+{
+	mem_free(f->head);
+	loop_free_later(f->ss.gw->env.loop, f);
+}
+
 static void
 forward_accept(struct forward *f, const struct http_head *h)
 {
@@ -121,11 +135,9 @@ forward_accept(struct forward *f, const struct http_head *h)
 		forward_refuse(f, REPLY_INTERNAL, "out of memory");
 		return;
 	}
-	/* The session is the WebSocket's now; what is left here goes. */
-	mem_free(f->head);
-	loop_free_later(((struct session *)(void *)f)->gw->env.loop, f);
 	stream_accept(s, field, n);
 	stream_release(s, STREAM_HOLD_BACKEND);
+	forward_gone(f);
 }
 
 /* Another status: that response, whole. */
@@ -212,6 +224,27 @@ static const struct stream_events forward_backend_events = {
 	.budget = forward_budget,
 };
 
+/* A raw backend is connected: the gateway accepts by itself. */
+static void
+forward_raw(struct forward *f, int fd)
+{
+	bool packets = f->ss.route->backend->protocol == CONFIG_PROTOCOL_PACKET;
+	struct stream *s = f->ss.s, *b;
+	struct http_field field = { SPAN_LIT("Sec-WebSocket-Protocol"), f->subprotocol };
+
+	b = raw_client_start(f->ss.gw->env.loop, fd, packets, NULL, NULL);
+	if (b == NULL || session_set_subprotocol(&f->ss, f->subprotocol) == -1 ||
+	    ws_start(&f->ss, b) == -1) {
+		f->backend = b;
+		forward_refuse(f, REPLY_INTERNAL, "out of memory");
+		return;
+	}
+	stream_accept(s, &field, f->subprotocol.n > 0 ? 1 : 0);
+	stream_release(s, STREAM_HOLD_BACKEND);
+	mem_free(f->subprotocol_text);
+	forward_gone(f);
+}
+
 static void
 forward_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 {
@@ -221,6 +254,10 @@ forward_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 	f->dial = NULL;
 	switch (st) {
 	case DIAL_OK:
+		if (f->ss.route->backend->protocol != CONFIG_PROTOCOL_HTTP) {
+			forward_raw(f, fd);
+			return;
+		}
 		break;
 	case DIAL_REFUSED:
 		forward_refuse(f, REPLY_BAD_GATEWAY, why);
@@ -238,10 +275,31 @@ forward_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 		forward_refuse(f, REPLY_INTERNAL, wrong);
 }
 
+/* What has to be kept of the request until the backend is connected; 0 or -1. */
+static int
+forward_prepare(struct forward *f, const struct stream_request *r)
+{
+	const struct config_route *route = f->ss.route;
+	struct span picked;
+
+	if (route->backend->protocol == CONFIG_PROTOCOL_HTTP) {
+		f->head = forward_head_new(stream_info(f->ss.s), r, route);
+		return f->head != NULL ? 0 : -1;
+	}
+	picked = session_pick_subprotocol(r->head, &route->ws.subprotocols);
+	if (picked.n == 0)
+		return 0;
+	if ((f->subprotocol_text = mem_strndup(picked.p, picked.n)) == NULL)
+		return -1;
+	f->subprotocol = (struct span){ f->subprotocol_text, picked.n };
+	return 0;
+}
+
 void
 forward_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route)
 {
+	bool packets = route->backend->protocol == CONFIG_PROTOCOL_PACKET;
 	struct forward *f;
 
 	if ((f = mem_zalloc(sizeof(*f))) == NULL) {
@@ -253,8 +311,8 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 	f->ss.backend = &route->backend->address.v[0];
 	stream_attach(s, &forward_client_events, f);
 	stream_hold(s, STREAM_HOLD_BACKEND);
-	if ((f->head = forward_head_new(stream_info(s), r, route)) == NULL ||
-	    (f->dial = dial_start(gw->env.loop, gw->env.resolver, f->ss.backend,
+	if (forward_prepare(f, r) == -1 ||
+	    (f->dial = dial_start(gw->env.loop, gw->env.resolver, f->ss.backend, packets,
 	    route->backend->connect_timeout_ms, forward_on_dialled, f)) == NULL)
 		forward_refuse(f, REPLY_INTERNAL, "out of memory, or too many fields");
 }

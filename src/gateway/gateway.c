@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/ws_msg.h"
 #include "gateway/session.h"
 #include "gateway/static.h"
 #include "policy/origin.h"
@@ -16,6 +17,16 @@
 
 /* WebSocket closes of a drain go out in steps of at least this. */
 #define DRAIN_STEP_MS 20
+
+/* Readers that are kept for the next large message. */
+#define SPARE_READERS 256
+
+struct reader_slot {
+	union {
+		struct ws_reader r;
+		struct reader_slot *next;
+	};
+};
 
 static void
 gateway_refuse(struct gateway *gw, struct stream *s, const struct stream_request *r,
@@ -174,18 +185,49 @@ gateway_new(const struct gateway_env *env)
 	gw->handler.closed = gateway_on_closed;
 	gw->handler.arg = gw;
 	gw->drain_timer.fn = gateway_on_drain_timer;
-	/* High bits that no other party's token has by chance. */
-	gw->next_token = (uint64_t)loop_random(env->loop) << 32 | 1;
+	gw->token_base = (uint64_t)loop_random(env->loop) << 32;
 	return gw;
 }
 
 void
 gateway_free(struct gateway *gw)
 {
+	struct reader_slot *slot;
+
 	if (gw == NULL)
 		return;
 	loop_timer_stop(gw->env.loop, &gw->drain_timer);
+	while ((slot = gw->readers) != NULL) {
+		gw->readers = slot->next;
+		mem_free(slot);
+	}
 	mem_free(gw);
+}
+
+struct ws_reader *
+gateway_get_reader(struct gateway *gw)
+{
+	struct reader_slot *slot = gw->readers;
+
+	if (slot == NULL)
+		return (slot = mem_alloc(sizeof(*slot))) != NULL ? &slot->r : NULL;
+	gw->readers = slot->next;
+	gw->n_readers--;
+	return &slot->r;
+}
+
+void
+gateway_put_reader(struct gateway *gw, struct ws_reader *r)
+{
+	struct reader_slot *slot = (struct reader_slot *)(void *)r;
+
+	if (gw->n_readers == SPARE_READERS) {
+		mem_free(slot);
+		return;
+	}
+	slot->next = gw->readers;
+	gw->readers = slot;
+	gw->n_readers++;
 }
 
 void

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/session.h"
+#include "policy/subprotocol.h"
 
 /* What of a path or origin is kept. */
 #define FACT_MAX 512
@@ -50,12 +51,9 @@ void
 session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
     struct stream *s, const struct stream_request *r, const struct config_route *route)
 {
-	const struct stream_info *info = stream_info(s);
-
 	ss->gw = gw;
 	ss->kind = (uint8_t)kind;
 	ss->s = s;
-	ss->config = config_ref((struct config *)(uintptr_t)info->config);
 	ss->route = route;
 	ss->start_ms = loop_now_ms(gw->env.loop);
 	ss->facts = facts_new(r->head->method, r->head->path,
@@ -64,6 +62,17 @@ session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
 		ss->next->prev = &ss->next;
 	ss->prev = &gw->sessions;
 	gw->sessions = ss;
+}
+
+struct span
+session_pick_subprotocol(const struct http_head *head, const struct config_list *known)
+{
+	struct span s = SPAN_NONE;
+
+	for (size_t i = 0; i < head->n_fields && s.n == 0; i++)
+		if (span_eq_nocase(head->field[i].name, SPAN_LIT("Sec-WebSocket-Protocol")))
+			s = subprotocol_pick(head->field[i].value, known);
+	return s;
 }
 
 int
@@ -99,7 +108,6 @@ session_clear(struct session *ss)
 {
 	session_unlink(ss);
 	mem_free(ss->facts);
-	config_unref(ss->config);
 }
 
 void
@@ -118,7 +126,6 @@ session_move(struct session *to, struct session *from, enum session_kind kind)
 		to->next->prev = &to->next;
 	from->prev = NULL;
 	from->facts = NULL;
-	from->config = NULL;
 	from->s = NULL;
 }
 
@@ -258,8 +265,7 @@ session_access(struct session *ss, const struct session_end *e)
 	struct access_line a;
 
 	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
-	if (ss->config->server.access_log == NULL ||
-	    strcmp(ss->config->server.access_log, "off") == 0)
+	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
 	access_begin(&a, stream_info(ss->s), ss->route);
 	access_facts(&a, ss->facts, e->status);
@@ -277,8 +283,7 @@ session_access_refused(struct gateway *gw, const struct stream_info *info,
 	struct access_line a;
 
 	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
-	if (info->config->server.access_log == NULL ||
-	    strcmp(info->config->server.access_log, "off") == 0)
+	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
 	if (r != NULL)
 		f = facts_new(r->head->method, r->head->path,

@@ -24,9 +24,8 @@ struct session {
 	struct session *next, **prev;	/* the worker's list */
 	struct gateway *gw;		/* borrowed */
 	struct stream *s;		/* the client's; NULL once it is over */
-	struct config *config;		/* ref */
-	const struct config_route *route;	/* in config */
-	const struct addr *backend;	/* in config; NULL: none was picked */
+	const struct config_route *route;	/* in the snapshot that the client's connection holds */
+	const struct addr *backend;	/* there as well; NULL: none was picked */
 	struct session_facts *facts;	/* owned; NULL when there was no memory for it */
 	uint64_t start_ms;
 	uint8_t kind;
@@ -37,7 +36,10 @@ struct gateway {
 	struct http_server_list connections;
 	struct http_handler handler;
 	struct session *sessions;
-	uint64_t next_token;		/* keep-alive PINGs */
+	uint64_t token_base;		/* keep-alive PINGs: high bits that nobody else's have by chance */
+	uint32_t last_token;
+	struct reader_slot *readers;	/* spare ones */
+	size_t n_readers;
 	struct gateway_counters count;
 	struct loop_timer drain_timer;
 	uint64_t drain_step_ms;		/* between two closes */
@@ -58,9 +60,17 @@ struct session_end {
 	bool is_websocket;
 };
 
+/* A reader for a message that does not end with its read; NULL without memory. Given back when it does. */
+struct ws_reader;
+struct ws_reader *gateway_get_reader(struct gateway *gw);
+void gateway_put_reader(struct gateway *gw, struct ws_reader *r);
+
 /* Fill a zeroed session from a request and put it on the worker's list. */
 void session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
     struct stream *s, const struct stream_request *r, const struct config_route *route);
+
+/* The first of the client's offers, over all its fields, that the list knows; n 0: none. */
+struct span session_pick_subprotocol(const struct http_head *head, const struct config_list *known);
 
 /* Remember the negotiated subprotocol; 0 or -1 without memory. */
 int session_set_subprotocol(struct session *ss, struct span subprotocol);

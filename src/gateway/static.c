@@ -37,35 +37,35 @@
 
 /* A response that is being sent. */
 struct static_file {
-	struct loop_msg msg;		/* the next turn's share */
-	struct loop_task task;		/* the same, at this turn's end */
-	struct loop_timer timer;	/* a client that takes nothing */
-	struct loop *loop;		/* borrowed */
-	struct stream *s;		/* borrowed; NULL once it is over */
-	uint64_t off, left;		/* of the file */
+	struct loop_msg msg;	 /* the next turn's share */
+	struct loop_task task;	 /* the same, at this turn's end */
+	struct loop_timer timer; /* a client that takes nothing */
+	struct loop *loop;	 /* borrowed */
+	struct stream *s;	 /* borrowed; NULL once it is over */
+	uint64_t off, left;	 /* of the file */
 	uint64_t sent;
 	uint64_t stall_ms;
-	size_t queued;			/* when the timer was armed */
+	size_t queued; /* when the timer was armed */
 	static_done_fn *done;
 	void *arg;
-	int fd;				/* owned; -1: no file, a redirect */
+	int fd; /* owned; -1: no file, a redirect */
 	unsigned status;
-	bool posted;			/* msg is on its way: the memory stays */
+	bool posted; /* msg is on its way: the memory stays */
 };
 
 /* What is to be answered. */
 struct static_answer {
-	const struct http_head *head;	/* the request's */
+	const struct http_head *head; /* the request's */
 	bool is_head;
-	int fd;				/* owned until it goes over to a static_file; -1: none */
+	int fd; /* owned until it goes over to a static_file; -1: none */
 	const char *type;
 	uint64_t size;
-	time_t modified;		/* as it is shown */
+	time_t modified; /* as it is shown */
 	char etag[40];
 	char last_modified[32];
 	char content_range[64];
 	struct buf location;
-	uint64_t first, length;		/* of the body */
+	uint64_t first, length; /* of the body */
 	unsigned status;
 	struct http_field field[STATIC_FIELDS];
 	size_t n_fields;
@@ -82,7 +82,7 @@ enum static_verdict {
 	STATIC_BUSY,
 	STATIC_BROKEN,
 	STATIC_NO_MEMORY,
-	STATIC_MOVED,	/* a folder without its final slash */
+	STATIC_MOVED, /* a folder without its final slash */
 	STATIC_FOUND,
 };
 
@@ -113,7 +113,7 @@ static_verdict_errno(int err)
 		return STATIC_BUSY;
 	case EIO:
 		return STATIC_BROKEN;
-	default:	/* ENOENT, ENOTDIR, ELOOP, EXDEV (a link that leads out), ENXIO... */
+	default: /* ENOENT, ENOTDIR, ELOOP, EXDEV (a link that leads out), ENXIO... */
 		return STATIC_NOT_FOUND;
 	}
 }
@@ -136,8 +136,8 @@ static_set_validators(struct static_answer *a, const struct stat *sb)
 }
 
 static enum static_verdict
-static_open_name(struct static_answer *a, const struct config_route *route, const char *name,
-    bool is_index)
+static_open_name(
+    struct static_answer *a, const struct config_route *route, const char *name, bool is_index)
 {
 	struct stat sb;
 
@@ -287,10 +287,11 @@ static_make_location(struct static_answer *a)
 	if (buf_append_char(&a->location, '/') == -1 || buf_append_span(&a->location, path) == -1 ||
 	    buf_append_char(&a->location, '/') == -1)
 		return -1;
-	if (query.p != NULL && (buf_append_char(&a->location, '?') == -1 ||
-	    buf_append_span(&a->location, query) == -1))
+	if (query.p != NULL &&
+	    (buf_append_char(&a->location, '?') == -1 ||
+		buf_append_span(&a->location, query) == -1))
 		return -1;
-	return buf_append_char(&a->location, '\0');	/* a C string */
+	return buf_append_char(&a->location, '\0'); /* a C string */
 }
 
 /* Status, body and fields of the answer for a file, or for a folder without its slash. */
@@ -322,15 +323,16 @@ static_make_answer(struct static_answer *a, enum static_verdict v)
 	}
 	static_add(a, "ETag", a->etag);
 	static_add(a, "Last-Modified", a->last_modified);
-	static_add(a, "Cache-Control", "no-cache");	/* kept, but asked for again */
+	static_add(a, "Cache-Control", "no-cache"); /* kept, but asked for again */
 	return 0;
 }
 
 static int
 static_respond(const struct static_answer *a, struct stream *s)
 {
-	struct stream_response r = { .status = a->status, .field = a->field,
-		.n_fields = a->n_fields };
+	struct stream_response r = {
+		.status = a->status, .field = a->field, .n_fields = a->n_fields
+	};
 
 	r.body = a->status == 200 || a->status == 206 ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
 	r.content_length = a->length;
@@ -430,8 +432,8 @@ static_pump(struct static_file *f)
 static void
 static_on_msg(struct loop_msg *m, struct loop *loop)
 {
-	struct static_file *f = (struct static_file *)(void *)((char *)m -
-	    offsetof(struct static_file, msg));
+	struct static_file *f =
+	    (struct static_file *)(void *)((char *)m - offsetof(struct static_file, msg));
 
 	(void)loop;
 	f->posted = false;
@@ -444,15 +446,14 @@ static_on_msg(struct loop_msg *m, struct loop *loop)
 static void
 static_on_task(struct loop_task *t)
 {
-	static_pump((struct static_file *)(void *)((char *)t -
-	    offsetof(struct static_file, task)));
+	static_pump((struct static_file *)(void *)((char *)t - offsetof(struct static_file, task)));
 }
 
 static void
 static_on_timer(struct loop_timer *t)
 {
-	struct static_file *f = (struct static_file *)(void *)((char *)t -
-	    offsetof(struct static_file, timer));
+	struct static_file *f =
+	    (struct static_file *)(void *)((char *)t - offsetof(struct static_file, timer));
 
 	if (stream_queued(f->s) < f->queued)
 		static_wait(f);
@@ -531,8 +532,8 @@ static_send_answer(struct static_file *f, const struct static_answer *a)
 	uint8_t first[STATIC_FIRST];
 
 	stream_attach(f->s, &static_events, f);
-	if (static_respond(a, f->s) == -1 || (f->left > 0 && stream_queued(f->s) == 0 &&
-	    static_send(f, first, sizeof(first)) == -1))
+	if (static_respond(a, f->s) == -1 ||
+	    (f->left > 0 && stream_queued(f->s) == 0 && static_send(f, first, sizeof(first)) == -1))
 		static_break(f);
 	else if (stream_queued(f->s) > 0)
 		static_wait(f);
@@ -562,8 +563,9 @@ static_start(struct loop *loop, struct stream *s, const struct stream_request *r
 
 	a.is_head = span_eq(r->head->method, SPAN_LIT("HEAD"));
 	v = static_find(&a, route);
-	if ((v == STATIC_FOUND || v == STATIC_MOVED) && (static_make_answer(&a, v) == -1 ||
-	    (f = static_file_new(loop, s, &a, done, arg)) == NULL))
+	if ((v == STATIC_FOUND || v == STATIC_MOVED) &&
+	    (static_make_answer(&a, v) == -1 ||
+		(f = static_file_new(loop, s, &a, done, arg)) == NULL))
 		v = STATIC_NO_MEMORY;
 	if (f != NULL) {
 		static_send_answer(f, &a);

@@ -98,8 +98,8 @@ static_name_is_url(struct span s)
 }
 
 enum static_name
-static_name_make(struct span path, const struct config_route *route, char out[STATIC_NAME_MAX],
-    bool *is_dir)
+static_name_make(
+    struct span path, const struct config_route *route, char out[STATIC_NAME_MAX], bool *is_dir)
 {
 	enum static_name st;
 	struct span rest;
@@ -131,7 +131,7 @@ static_name_type(const char *name)
 		{ "html", "text/html; charset=utf-8" },
 		{ "htm", "text/html; charset=utf-8" },
 		{ "css", "text/css; charset=utf-8" },
-		{ "js", "text/javascript; charset=utf-8" },	/* RFC 9239 */
+		{ "js", "text/javascript; charset=utf-8" }, /* RFC 9239 */
 		{ "mjs", "text/javascript; charset=utf-8" },
 		{ "txt", "text/plain; charset=utf-8" },
 		{ "log", "text/plain; charset=utf-8" },

@@ -10,13 +10,13 @@
 #include "base/span.h"
 #include "config/config.h"
 
-#define STATIC_NAME_MAX 4096	/* of a name with its NUL */
+#define STATIC_NAME_MAX 4096 /* of a name with its NUL */
 
 enum static_name {
 	STATIC_NAME_OK,
-	STATIC_NAME_BAD,	/* a '%' that starts no escape: 400 */
-	STATIC_NAME_REFUSED,	/* it names nothing that is ever served: 404 */
-	STATIC_NAME_SLASH,	/* the route's own folder without its final slash: 301 */
+	STATIC_NAME_BAD,     /* a '%' that starts no escape: 400 */
+	STATIC_NAME_REFUSED, /* it names nothing that is ever served: 404 */
+	STATIC_NAME_SLASH,   /* the route's own folder without its final slash: 301 */
 };
 
 /*
@@ -29,8 +29,8 @@ enum static_name {
  * ".well-known" (RFC 8615), backslashes, control characters and NUL; and an encoded slash,
  * which no file's name can have.
  */
-enum static_name static_name_make(struct span path, const struct config_route *route,
-    char out[STATIC_NAME_MAX], bool *is_dir);
+enum static_name static_name_make(
+    struct span path, const struct config_route *route, char out[STATIC_NAME_MAX], bool *is_dir);
 
 /* The Content-Type for a file of that name; static. */
 const char *static_name_type(const char *name);

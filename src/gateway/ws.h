@@ -1,6 +1,6 @@
 /*
- * WebSockets: the echo and the relay to an http backend, with keep-alive,
- * limits and the close handshake.  Internal to gateway/.
+ * WebSockets: the echo, the relay to an http backend and the raw backends, with
+ * keep-alive, limits and the close handshake.  Internal to gateway/.
  */
 #ifndef GATEWAY_WS_H
 #define GATEWAY_WS_H
@@ -8,9 +8,9 @@
 #include "gateway/session.h"
 
 /*
- * A WebSocket whose handshake the gateway has accepted on ss->s (stream_accept was done): the session moves into
- * a new struct ws, which is the stream's user from now on.  backend: the stream to an http backend, with 101 received; NULL: echo.
- * Takes over both streams.  -1 without memory: nothing is changed.
+ * A WebSocket whose handshake the gateway accepts on ss->s right after this: the session moves into
+ * a new struct ws, which is the user of both streams from now on.  backend: the stream to the route's
+ * backend (http: with its 101 received); NULL: echo.  -1 without memory: nothing is changed.
  */
 int ws_start(struct session *ss, struct stream *backend);
 

@@ -11,6 +11,9 @@
  * (at most one read) and comes again from a task at the turn's end, by the scratch too, so that
  * the user finds the scratch's headroom in front of it.
  *
+ * Longer than most files: all of it works on one state, and the order of closing, keeping and
+ * freeing can only be seen in one place.  What is pure is in h1_client_head.c.
+ *
  * Runs on one worker; called by io/transport and io/loop (events) and by the user of its stream
  * (operations).  Invariants: the exchange exists in H1C_HEAD, H1C_BODY and H1C_LINGER, and in
  * H1C_OPEN while bytes are kept; while bytes are kept nothing is read; in H1C_LINGER and
@@ -25,36 +28,35 @@
 #include "base/mem.h"
 #include "codec/ws_key.h"
 #include "http/h1_client.h"
+#include "http/h1_client_head.h"
 #include "io/transport.h"
 
-/* A request's head at most: a client's head and what the gateway adds to it. */
-#define H1C_MAX_REQUEST (2 * HTTP1_MAX_HEAD)
 /* How long the kernel may take over the last bytes of a closed stream, at least. */
 #define H1C_FLUSH_MS 5000
 
 enum h1c_state {
-	H1C_HEAD,	/* the response's head is awaited */
-	H1C_BODY,	/* the response's body is read */
-	H1C_OPEN,	/* a WebSocket's bytes, after the 101 */
-	H1C_ENDED,	/* the peer's end was told; writing may go on */
-	H1C_LINGER,	/* closed by the user: what is queued goes out, what comes is dropped */
-	H1C_DEAD,	/* freed at the turn's end */
+	H1C_HEAD,   /* the response's head is awaited */
+	H1C_BODY,   /* the response's body is read */
+	H1C_OPEN,   /* a WebSocket's bytes, after the 101 */
+	H1C_ENDED,  /* the peer's end was told; writing may go on */
+	H1C_LINGER, /* closed by the user: what is queued goes out, what comes is dropped */
+	H1C_DEAD,   /* freed at the turn's end */
 };
 
 /* What an open WebSocket does not need. */
 struct h1_exchange {
-	struct h1_client *h1c;		/* borrowed: the owner */
-	struct loop_timer timer;	/* the response's head, or the linger */
-	struct loop_task task;		/* gives away what was kept */
-	uint64_t deadline_ms;		/* of the timer */
+	struct h1_client *h1c;	 /* borrowed: the owner */
+	struct loop_timer timer; /* the response's head, or the linger */
+	struct loop_task task;	 /* gives away what was kept */
+	uint64_t deadline_ms;	 /* of the timer */
 	uint64_t linger_ms;
-	uint64_t body_left;		/* HTTP_BODY_LENGTH */
+	uint64_t body_left; /* HTTP_BODY_LENGTH */
 	struct http1_scan scan;
-	struct http1_chunked chunked;	/* HTTP_BODY_CHUNKED */
-	struct buf kept;		/* an incomplete head; behind it, what was held */
+	struct http1_chunked chunked; /* HTTP_BODY_CHUNKED */
+	struct buf kept;	      /* an incomplete head; behind it, what was held */
 	enum http_body body;
 	bool websocket, is_head;
-	char accept[WS_ACCEPT_N + 1];	/* what the 101 must have */
+	char accept[WS_ACCEPT_N + 1]; /* what the 101 must have */
 };
 
 struct h1_client {
@@ -62,8 +64,8 @@ struct h1_client {
 	struct h1_exchange *x;
 	struct stream s;
 	struct transport t;
-	uint8_t state;			/* enum h1c_state */
-	bool eof;			/* the peer's FIN came */
+	uint8_t state; /* enum h1c_state */
+	bool eof;      /* the peer's FIN came */
 };
 
 /* One for each forwarded WebSocket. */
@@ -210,113 +212,7 @@ h1c_fail_memory(struct h1_client *h1c)
 	h1c_fail(h1c, STREAM_E_MEMORY, "out of memory");
 }
 
-/* ---- the request (RFC 9112 3, RFC 6455 4.1) */
-
-/* Only what may stand in a request-target: nothing there ends the line or the target. */
-static bool
-h1c_is_target_part(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '#')
-			return false;
-	return true;
-}
-
-/* Fields that the connection makes itself: a second one would be a way to smuggle. */
-static bool
-h1c_is_own_field(struct span name, bool websocket)
-{
-	static const char own[][24] = {
-		"Host",
-		"Connection",
-		"Upgrade",
-		"Transfer-Encoding",
-		"Content-Length",
-		"Sec-WebSocket-Key",
-		"Sec-WebSocket-Version",
-		"Sec-WebSocket-Accept",
-	};
-	size_t n = websocket ? 8 : 5;
-
-	for (size_t i = 0; i < n; i++)
-		if (span_eq_nocase(name, span_from_str(own[i])))
-			return true;
-	return false;
-}
-
-/* NULL, or what is wrong with the request. */
-static const char *
-h1c_judge_request(const struct h1_request *r)
-{
-	size_t n;
-
-	if (!http_is_token(r->method))
-		return "the request's method is not clean";
-	if (r->path.n == 0 || !h1c_is_target_part(r->path) ||
-	    memchr(r->path.p, '?', r->path.n) != NULL)
-		return "the request's path is not clean";
-	if (!h1c_is_target_part(r->query))
-		return "the request's query is not clean";
-	/* An empty Host is sent for an authority that is not known (RFC 9112 3.2). */
-	if (r->authority.n > 0 && !http_is_authority(r->authority))
-		return "the request's authority is not clean";
-	n = r->method.n + r->path.n + r->query.n + r->authority.n;
-	for (size_t i = 0; i < r->n_fields; i++) {
-		n += r->field[i].name.n + r->field[i].value.n + 4;
-		if (!http_is_token(r->field[i].name) || !http_is_field_value(r->field[i].value))
-			return "a field of the request is not clean";
-		if (h1c_is_own_field(r->field[i].name, r->websocket))
-			return "a field of the request is the connection's own";
-	}
-	return n <= H1C_MAX_REQUEST ? NULL : "the request's head is too large";
-}
-
-static int
-h1c_put_line(struct buf *b, const char *name, struct span value)
-{
-	return buf_append_str(b, name) == -1 || buf_append_str(b, ": ") == -1 ||
-	    buf_append_span(b, value) == -1 || buf_append_str(b, "\r\n") == -1 ? -1 : 0;
-}
-
-static int
-h1c_put_start(struct buf *b, const struct h1_request *r)
-{
-	if (buf_append_span(b, r->method) == -1 || buf_append_char(b, ' ') == -1 ||
-	    buf_append_span(b, r->path) == -1)
-		return -1;
-	if (r->query.p != NULL &&
-	    (buf_append_char(b, '?') == -1 || buf_append_span(b, r->query) == -1))
-		return -1;
-	if (buf_append_str(b, " HTTP/1.1\r\n") == -1)
-		return -1;
-	return h1c_put_line(b, "Host", r->authority);
-}
-
-/* The client's half of the handshake (RFC 6455 4.1), or the end of this one-request connection. */
-static int
-h1c_put_connection(struct buf *b, bool websocket, struct span key)
-{
-	if (!websocket)
-		return h1c_put_line(b, "Connection", SPAN_LIT("close"));
-	return h1c_put_line(b, "Upgrade", SPAN_LIT("websocket")) == -1 ||
-	    h1c_put_line(b, "Connection", SPAN_LIT("Upgrade")) == -1 ||
-	    h1c_put_line(b, "Sec-WebSocket-Key", key) == -1 ||
-	    h1c_put_line(b, "Sec-WebSocket-Version", SPAN_LIT("13")) == -1 ? -1 : 0;
-}
-
-static int
-h1c_put_request(struct buf *b, const struct h1_request *r, struct span key)
-{
-	if (h1c_put_start(b, r) == -1 || h1c_put_connection(b, r->websocket, key) == -1)
-		return -1;
-	for (size_t i = 0; i < r->n_fields; i++)
-		if (buf_append_span(b, r->field[i].name) == -1 ||
-		    buf_append_str(b, ": ") == -1 ||
-		    buf_append_span(b, r->field[i].value) == -1 ||
-		    buf_append_str(b, "\r\n") == -1)
-			return -1;
-	return buf_append_str(b, "\r\n");
-}
+/* ---- the request */
 
 /* Send it; a broken connection is told by the loop.  0, or -1 with *why. */
 static int
@@ -326,13 +222,13 @@ h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char *
 	struct iovec iov;
 	struct buf b;
 
-	if (r->websocket && (ws_key_make(key) == -1 ||
-	    ws_key_accept(span_from_str(key), h1c->x->accept) == -1)) {
+	if (r->websocket &&
+	    (ws_key_make(key) == -1 || ws_key_accept(span_from_str(key), h1c->x->accept) == -1)) {
 		*why = "the handshake's key cannot be made";
 		return -1;
 	}
-	buf_init(&b, H1C_MAX_REQUEST + 1024);
-	if (h1c_put_request(&b, r, span_from_str(key)) == -1) {
+	buf_init(&b, H1C_HEAD_MAX_REQUEST);
+	if (h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
 		*why = "out of memory";
 		buf_clear(&b);
 		return -1;
@@ -345,18 +241,17 @@ h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char *
 }
 
 struct stream *
-h1_client_start(struct loop *loop, int fd, const struct h1_request *r,
-    uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why)
+h1_client_start(struct loop *loop, int fd, const struct h1_request *r, uint64_t response_timeout_ms,
+    const struct stream_events *ev, void *user, const char **why)
 {
 	struct h1_client *h1c;
 
-	if ((*why = h1c_judge_request(r)) != NULL) {
+	if ((*why = h1c_head_judge_request(r)) != NULL) {
 		close(fd);
 		return NULL;
 	}
 	*why = "out of memory";
-	if ((h1c = mem_zalloc(sizeof(*h1c))) == NULL ||
-	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+	if ((h1c = mem_zalloc(sizeof(*h1c))) == NULL || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
 		mem_free(h1c);
 		close(fd);
 		return NULL;
@@ -407,7 +302,7 @@ h1c_end_up(struct h1_client *h1c)
 {
 	h1c_set_state(h1c, H1C_ENDED);
 	h1c_exchange_free(h1c);
-	transport_want_read(&h1c->t, false);	/* what is behind a body is nobody's */
+	transport_want_read(&h1c->t, false); /* what is behind a body is nobody's */
 	h1c->s.ev->end(&h1c->s);
 }
 
@@ -453,8 +348,9 @@ h1c_hand_body(struct h1_client *h1c, uint8_t *p, size_t n)
 static bool
 h1c_body_is_over(const struct h1_client *h1c)
 {
-	return h1c->state == H1C_BODY && (h1c->x->body == HTTP_BODY_NONE ||
-	    (h1c->x->body == HTTP_BODY_LENGTH && h1c->x->body_left == 0));
+	return h1c->state == H1C_BODY &&
+	    (h1c->x->body == HTTP_BODY_NONE ||
+		(h1c->x->body == HTTP_BODY_LENGTH && h1c->x->body_left == 0));
 }
 
 /* Hand p[0..n) up as far as it is wanted, and the end when it is reached; how much was taken. */
@@ -465,7 +361,7 @@ h1c_hand(struct h1_client *h1c, uint8_t *p, size_t n)
 
 	while (off < n && !h1c_body_is_over(h1c)) {
 		if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
-			return n;	/* closed by the user, or broken */
+			return n; /* closed by the user, or broken */
 		if ((room = h1c_room(h1c, n - off)) == 0)
 			return off;
 		if (h1c->state == H1C_OPEN) {
@@ -524,8 +420,8 @@ h1c_take(struct h1_client *h1c, uint8_t *p, size_t n)
 static void
 h1c_on_task(struct loop_task *task)
 {
-	struct h1_exchange *x = (struct h1_exchange *)(void *)((char *)task -
-	    offsetof(struct h1_exchange, task));
+	struct h1_exchange *x =
+	    (struct h1_exchange *)(void *)((char *)task - offsetof(struct h1_exchange, task));
 	struct h1_client *h1c = x->h1c;
 	uint8_t *p = loop_scratch(h1c->t.loop);
 	size_t used, n = x->kept.n;
@@ -536,7 +432,7 @@ h1c_on_task(struct loop_task *task)
 		memcpy(p, x->kept.p, n);
 	used = h1c_hand(h1c, p, n);
 	if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
-		return;		/* x is gone */
+		return; /* x is gone */
 	if (used == n)
 		buf_clear(&x->kept);
 	else
@@ -552,7 +448,7 @@ h1c_read_payload(struct h1_client *h1c)
 	const char *why = "connection error";
 
 	if (room == 0) {
-		transport_want_read(&h1c->t, false);	/* until a release */
+		transport_want_read(&h1c->t, false); /* until a release */
 		return;
 	}
 	switch (transport_read(&h1c->t, p, room, &n, &why)) {
@@ -577,51 +473,6 @@ h1c_read_payload(struct h1_client *h1c)
 
 /* ---- the response's head */
 
-/* NULL, or which check of RFC 6455 4.1 the 101 does not pass. */
-static const char *
-h1c_judge_upgrade(const struct h1_exchange *x, const struct http_head *h)
-{
-	const struct http_field *f;
-
-	if (!x->websocket)
-		return "backend switched protocols without being asked";
-	if (h->minor == 0)
-		return "backend's 101 is HTTP/1.0";	/* RFC 9110 7.8 */
-	f = http_head_find(h, "Upgrade");
-	if (f == NULL || http_head_count(h, "Upgrade") != 1 ||
-	    !span_eq_nocase(f->value, SPAN_LIT("websocket")))
-		return "backend's Upgrade is not websocket";
-	if (!http_head_list_has(h, "Connection", "upgrade"))
-		return "backend's Connection has no upgrade";
-	f = http_head_find(h, "Sec-WebSocket-Accept");
-	if (f == NULL)
-		return "backend's Sec-WebSocket-Accept is missing";
-	if (http_head_count(h, "Sec-WebSocket-Accept") != 1 ||
-	    !span_eq(f->value, span_from_str(x->accept)))
-		return "backend's Sec-WebSocket-Accept is wrong";
-	return NULL;
-}
-
-static const char *
-h1c_head_error(enum http1_status st)
-{
-	switch (st) {
-	case HTTP1_OK:
-	case HTTP1_MORE:
-		break;
-	case HTTP1_BAD:
-		return "the backend's response is not well-formed HTTP";
-	case HTTP1_BAD_VERSION:
-		return "the backend's response has an unknown HTTP version";
-	case HTTP1_BAD_CODING:
-		return "the backend's response has an unknown transfer coding";
-	case HTTP1_TARGET_TOO_LONG:
-	case HTTP1_TOO_LARGE:
-		return "the head of the backend's response is too large";
-	}
-	return "?";
-}
-
 /* The final head goes up; true when what is behind it is wanted. */
 static bool
 h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
@@ -629,7 +480,8 @@ h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
 	struct h1_exchange *x = h1c->x;
 	const char *why;
 
-	if (h->status == 101 && (why = h1c_judge_upgrade(x, h)) != NULL) {
+	why = h->status == 101 ? h1c_head_judge_switch(h, x->websocket, x->accept) : NULL;
+	if (why != NULL) {
 		h1c_fail_protocol(h1c, why);
 		return false;
 	}
@@ -660,7 +512,7 @@ h1c_scan_heads(struct h1_client *h1c, const char *p, size_t n, size_t *used)
 		if (st == HTTP1_OK)
 			st = http1_parse_response(p + *used, head_n, &head);
 		if (st != HTTP1_OK) {
-			h1c_fail_protocol(h1c, h1c_head_error(st));
+			h1c_fail_protocol(h1c, h1c_head_error_str(st));
 			return st;
 		}
 		http1_scan_init(&h1c->x->scan, HTTP1_RESPONSE);
@@ -718,7 +570,7 @@ h1c_read_head(struct h1_client *h1c)
 	const char *why = "connection error";
 
 	if (room == 0) {
-		h1c_fail_protocol(h1c, h1c_head_error(HTTP1_TOO_LARGE));
+		h1c_fail_protocol(h1c, h1c_head_error_str(HTTP1_TOO_LARGE));
 		return;
 	}
 	switch (transport_read(&h1c->t, p, room, &n, &why)) {
@@ -728,9 +580,9 @@ h1c_read_head(struct h1_client *h1c)
 	case IO_AGAIN:
 		break;
 	case IO_EOF:
-		h1c_fail(h1c, STREAM_E_PEER, h1c->x->kept.n > 0 ?
-		    "backend closed within the response's head" :
-		    "backend closed without a response");
+		h1c_fail(h1c, STREAM_E_PEER,
+		    h1c->x->kept.n > 0 ? "backend closed within the response's head"
+				       : "backend closed without a response");
 		break;
 	case IO_ERROR:
 		h1c_fail(h1c, STREAM_E_PEER, why);
@@ -808,7 +660,7 @@ h1c_on_drained(struct transport *t)
 	case H1C_LINGER:
 		h1c_lingered_queue(h1c);
 		break;
-	case H1C_HEAD:	/* it was the request that waited */
+	case H1C_HEAD: /* it was the request that waited */
 	case H1C_DEAD:
 		break;
 	}
@@ -823,8 +675,8 @@ h1c_on_failed(struct transport *t, const char *why)
 static void
 h1c_on_timer(struct loop_timer *timer)
 {
-	struct h1_exchange *x = (struct h1_exchange *)(void *)((char *)timer -
-	    offsetof(struct h1_exchange, timer));
+	struct h1_exchange *x =
+	    (struct h1_exchange *)(void *)((char *)timer - offsetof(struct h1_exchange, timer));
 	struct h1_client *h1c = x->h1c;
 
 	/* Times past the wheel's span fire early. */
@@ -885,8 +737,7 @@ h1c_op_close(struct stream *s, uint64_t linger_ms)
 	h1c_exchange_free(h1c);
 	transport_fin(&h1c->t);
 	h1c_set_state(h1c, H1C_LINGER);
-	if ((!queued && (h1c->eof || linger_ms == 0)) ||
-	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+	if ((!queued && (h1c->eof || linger_ms == 0)) || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
 		h1c_destroy(h1c, false);
 		return;
 	}
@@ -929,7 +780,7 @@ h1c_op_info(const struct stream *s)
 }
 
 static const struct transport_events h1c_transport_events = {
-	.ready = NULL,		/* no TLS toward backends */
+	.ready = NULL, /* no TLS toward backends */
 	.readable = h1c_on_readable,
 	.drained = h1c_on_drained,
 	.failed = h1c_on_failed,

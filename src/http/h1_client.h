@@ -13,10 +13,12 @@ struct h1_request {
 	struct span path;		/* as the client sent it */
 	struct span query;		/* p NULL: none */
 	struct span authority;		/* Host */
-	const struct http_field *field;	/* end-to-end fields; no Host, no framing, none of the handshake's own */
+	/* End-to-end fields: no Host, no framing, none of the handshake's own (refused). */
+	const struct http_field *field;
 	size_t n_fields;
-	bool websocket;			/* Upgrade, Connection, Sec-WebSocket-Key and -Version are added; the answer's
-					 * status, Upgrade, Connection and Accept are checked */
+	/* Upgrade, Connection, Sec-WebSocket-Key and -Version are added; the answer's status,
+	 * Upgrade, Connection and Accept are checked. */
+	bool websocket;
 };
 
 /*

@@ -44,6 +44,7 @@ struct dial {
 	uint64_t deadline_ms; /* UINT64_MAX: none */
 	uint64_t limit_ms;
 	unsigned retry_ms;
+	bool packets;
 	int fd;	 /* owned, -1 none */
 	int err; /* why v[i] failed */
 	enum dial_status status;
@@ -216,7 +217,7 @@ dial_socket(struct dial *d)
 
 	if (d->fd != -1)
 		return 0; /* a retry */
-	d->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	d->fd = socket(family, (d->packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (d->fd == -1)
 		return -1;
 	if (family != AF_UNIX)
@@ -312,7 +313,8 @@ dial_begin(struct dial *d, struct resolver *r, const struct addr *to)
 }
 
 struct dial *
-dial_start(struct loop *loop, struct resolver *r, const struct addr *to, uint64_t timeout_ms,
+dial_start(struct loop *loop, struct resolver *r, const struct addr *to, bool packets,
+    uint64_t timeout_ms,
     dial_done_fn *done, void *arg)
 {
 	uint64_t now = loop_now_ms(loop);
@@ -320,6 +322,7 @@ dial_start(struct loop *loop, struct resolver *r, const struct addr *to, uint64_
 
 	if ((d = mem_zalloc(sizeof(*d))) == NULL)
 		return NULL;
+	d->packets = packets;
 	d->loop = loop;
 	d->done = done;
 	d->arg = arg;

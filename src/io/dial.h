@@ -5,6 +5,7 @@
 #ifndef IO_DIAL_H
 #define IO_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -29,13 +30,16 @@ typedef void dial_done_fn(void *arg, enum dial_status st, int fd, const char *wh
 
 /*
  * Connect.  A Unix socket whose backlog is full (EAGAIN) is tried again after 5 ms, 10 ms... at most
- * 100 ms until the time is over.  A name's addresses are tried in the resolver's order.  to is copied as far as needed.
+ * 100 ms until the time is over.  A name's addresses are tried in the resolver's order, each for an equal share of
+ * the time that is left, so that one that does not answer leaves time for the next.  timeout_ms UINT64_MAX: none.
+ * to is copied as far as needed; r is asked for ADDR_NAME only (else it may be NULL).
+ * packets: a SOCK_SEQPACKET socket (Unix addresses only), else SOCK_STREAM.
  * NULL only without memory.
  */
 struct dial *dial_start(struct loop *loop, struct resolver *r, const struct addr *to,
-    uint64_t timeout_ms, dial_done_fn *done, void *arg);
+    bool packets, uint64_t timeout_ms, dial_done_fn *done, void *arg);
 
-/* Give up: done is not called any more. */
+/* Give up: done is not called any more.  Not from within done; dials are cancelled before loop_free. */
 void dial_cancel(struct dial *d);
 
 #endif

@@ -17,7 +17,10 @@ struct listener;
 /* Called for each accepted connection: fd (non-blocking, close-on-exec; TCP_NODELAY set on TCP) goes over. */
 typedef void listener_accept_fn(void *arg, struct listener *l, int fd,
     const struct sockaddr *peer, socklen_t peer_len);
-/* Accepting has been paused (EMFILE, ENFILE, ENOBUFS, ENOMEM: err says which) or goes on again (err 0). */
+/*
+ * Accepting has been paused (EMFILE, ENFILE, ENOBUFS, ENOMEM: err says which) or goes on again (err 0), told once
+ * each; it is tried every 100 ms.  May be NULL.  Both callbacks may stop and free the listener.
+ */
 typedef void listener_pause_fn(void *arg, struct listener *l, int err);
 
 /*
@@ -30,7 +33,7 @@ typedef void listener_pause_fn(void *arg, struct listener *l, int err);
  */
 int listener_open(const struct addr *a, struct listener **v, size_t *n, size_t max, char *err, size_t size);
 
-void listener_free(struct listener *l);	/* closes and stops accepting */
+void listener_free(struct listener *l);	/* closes and stops accepting; a started one before loop_free */
 
 const struct addr *listener_addr(const struct listener *l);	/* what it was opened for */
 /* The bound address as text, with the port that the kernel gave for port 0. */

@@ -1,6 +1,7 @@
 /*
  * Name look-ups by getaddrinfo on one thread of their own, so that hosts files, nsswitch and the like work as
- * administrators expect and no worker waits.  Answers are kept for RESOLVE_CACHE_MS; equal look-ups under way share one call.
+ * administrators expect and no worker waits.  Answers are kept for RESOLVE_CACHE_MS, failures for a second; equal
+ * look-ups under way share one call.
  */
 #ifndef IO_RESOLVE_H
 #define IO_RESOLVE_H
@@ -31,6 +32,7 @@ void resolver_free(struct resolver *r);	/* after all loops ended; waits for the 
 /* Any thread.  NULL only without memory; done is never called from within. */
 struct resolve *resolve_start(struct resolver *r, struct loop *loop, const char *name,
     uint16_t port, resolve_done_fn *done, void *arg);
-void resolve_cancel(struct resolve *q);	/* on the loop that asked; done is not called any more */
+/* On the loop that asked, before done and before loop_free: done is not called any more. */
+void resolve_cancel(struct resolve *q);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -157,13 +158,13 @@ transport_enqueue(struct transport *t, const uint8_t *p, size_t n)
 	struct outq_block *b = t->q_tail;
 	size_t take = 0, cap;
 
-	if (b != NULL) {
+	if (b != NULL && !t->packets) {
 		take = b->cap - b->n < n ? b->cap - b->n : n;
 		memcpy(b->data + b->n, p, take);
 		b->n += take;
 	}
-	if (take < n) {
-		cap = n - take > OUTQ_BLOCK_MIN ? n - take : OUTQ_BLOCK_MIN;
+	if (take < n || t->packets) {
+		cap = n - take > OUTQ_BLOCK_MIN || t->packets ? n - take : OUTQ_BLOCK_MIN;
 		if ((b = mem_alloc(sizeof(*b) + cap)) == NULL)
 			return -1;
 		b->next = NULL;
@@ -229,6 +230,38 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 	return 0;
 }
 
+/* One packet: sent or not, never in part. 1 sent, 0 the kernel takes none now, -1 broken. */
+static int
+transport_send_packet(struct transport *t, const void *p, size_t n)
+{
+	ssize_t sent;
+
+	do {
+		sent = send(t->fd, p, n, MSG_NOSIGNAL);
+	} while (sent == -1 && errno == EINTR);
+	if (sent >= 0)
+		return 1;
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM)
+		return 0;
+	transport_break(t, errno);
+	return -1;
+}
+
+static int
+transport_put_packet(struct transport *t, const struct iovec *iov)
+{
+	int sent = t->q_head == NULL ? transport_send_packet(t, iov->iov_base, iov->iov_len) : 0;
+
+	if (sent != 0)
+		return sent == 1 ? 0 : -1;
+	if (transport_enqueue(t, iov->iov_base, iov->iov_len) == -1) {
+		transport_break(t, ENOMEM);
+		return -1;
+	}
+	transport_update(t);
+	return 0;
+}
+
 /* Send what OpenSSL left in the worker's buffer. */
 static int
 transport_put_tls(struct transport *t)
@@ -250,6 +283,8 @@ transport_write(struct transport *t, const struct iovec *iov, int n)
 
 	if (t->fd == -1 || t->err != 0 || t->broken || t->fin_wanted)
 		return -1;
+	if (t->packets)
+		return transport_put_packet(t, iov);
 	if (t->tls == NULL)
 		return transport_put(t, iov, n);
 	st = tls_write(t->tls, iov, n);
@@ -287,6 +322,30 @@ transport_fin(struct transport *t)
 		transport_send_fin(t);
 }
 
+static void
+transport_pop(struct transport *t)
+{
+	struct outq_block *b = t->q_head;
+
+	if ((t->q_head = b->next) == NULL)
+		t->q_tail = NULL;
+	mem_free(b);
+}
+
+static bool
+transport_flush_packets(struct transport *t)
+{
+	int sent = 1;
+
+	while (t->q_head != NULL) {
+		if ((sent = transport_send_packet(t, t->q_head->data, t->q_head->n)) != 1)
+			break;
+		t->q_bytes -= (uint32_t)t->q_head->n;
+		transport_pop(t);
+	}
+	return sent != -1;
+}
+
 /* Send from the queue; false when the connection broke. */
 static bool
 transport_flush(struct transport *t)
@@ -296,6 +355,8 @@ transport_flush(struct transport *t)
 	ssize_t sent;
 	int n = 0;
 
+	if (t->packets)
+		return transport_flush_packets(t);
 	for (b = t->q_head; b != NULL && n < OUTQ_IOV; b = b->next) {
 		iov[n].iov_base = b->data + b->off;
 		iov[n++].iov_len = b->n - b->off;
@@ -313,9 +374,7 @@ transport_flush(struct transport *t)
 			break;
 		}
 		sent -= (ssize_t)(b->n - b->off);
-		if ((t->q_head = b->next) == NULL)
-			t->q_tail = NULL;
-		mem_free(b);
+		transport_pop(t);
 	}
 	return true;
 }
@@ -427,6 +486,29 @@ transport_read_tls(struct transport *t, void *p, size_t size, size_t *n,
 	return IO_ERROR;
 }
 
+/* Tells an empty packet from the end. */
+static bool
+transport_hung_up(const struct transport *t)
+{
+	struct pollfd p = { .fd = t->fd };
+
+	p.events = POLLRDHUP;
+	return poll(&p, 1, 0) != 0;
+}
+
+size_t
+transport_set_packets(struct transport *t, size_t max)
+{
+	int sndbuf = 0;
+	socklen_t len = sizeof(sndbuf);
+
+	t->packets = true;
+	if (getsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len) == -1 || sndbuf <= 64)
+		return 1;
+	/* unix(7) sockets keep 32 bytes of the send buffer for themselves. */
+	return (size_t)sndbuf - 64 < max ? (size_t)sndbuf - 64 : max;
+}
+
 enum io_status
 transport_read(struct transport *t, void *p, size_t size, size_t *n,
     const char **why)
@@ -445,7 +527,7 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n,
 	do {
 		got = recv(t->fd, p, size, 0);
 	} while (got == -1 && errno == EINTR);
-	if (got > 0) {
+	if (got > 0 || (got == 0 && t->packets && !transport_hung_up(t))) {
 		*n = (size_t)got;
 		return IO_OK;
 	}

@@ -46,6 +46,7 @@ struct transport {
 	int fd;					/* owned; -1 once closed */
 	int err;				/* errno of a failed write; reported from the loop */
 	bool want_read, handshaking, fin_wanted, fin_sent, eof, in_callback;
+	bool packets;	/* SOCK_SEQPACKET: each write is a packet, each read one */
 	bool broken;	/* the owner knows: by `failed` or by IO_ERROR */
 };
 
@@ -83,6 +84,13 @@ void transport_want_read(struct transport *t, bool want);
 
 /* Send a FIN (with TLS close_notify before it) behind all that was written. */
 void transport_fin(struct transport *t);
+
+/*
+ * The socket is a SOCK_SEQPACKET one: from now on each transport_write (of one iovec) is a packet, which keeps its boundary in the
+ * queue too, and each transport_read takes one, which may be empty (IO_OK with *n 0).  Returns how many bytes fit into
+ * a packet, at most max.
+ */
+size_t transport_set_packets(struct transport *t, size_t max);
 
 /* Declare the connection broken (err is an errno): `failed` comes from the loop. */
 void transport_break(struct transport *t, int err);

@@ -1,0 +1,315 @@
+/*
+ * The bytes of a WebSocket: through the reader, and on to where they go.
+ * See ws_int.h.
+ *
+ * The relay passes on what came, as it came: frames keep their boundaries and, towards the backend,
+ * the client's own mask.  Where frames are made anew (the echo, raw backends) each run of payload that
+ * a read brought is a frame: the frame that came if it is all there, else a fragment.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "codec/ws_mask.h"
+#include "gateway/ws_int.h"
+
+static void
+ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n)
+{
+	if (!leg->is_backend)
+		w->bytes_in += n;
+	if (leg->is_backend || w->mode == WS_MODE_ECHO)
+		w->bytes_out += n;
+}
+
+static void
+ws_count_message(struct ws *w, const struct ws_leg *leg)
+{
+	if (!leg->is_backend)
+		w->messages_in++;
+	if (leg->is_backend || w->mode == WS_MODE_ECHO)
+		w->messages_out++;
+}
+
+/* First header byte of the next frame that is made for the client. */
+static uint8_t
+ws_emit_first(struct ws *w, uint8_t opcode, bool last)
+{
+	uint8_t first = (w->client.flags & LEG_MID_MESSAGE) != 0 ? WS_CONT : opcode;
+
+	if (last) {
+		w->client.flags &= (uint8_t)~LEG_MID_MESSAGE;
+		return first | WS_BIT_FIN;
+	}
+	w->client.flags |= LEG_MID_MESSAGE;
+	return first;
+}
+
+void
+ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last)
+{
+	uint8_t first = ws_emit_first(w, opcode, last);
+
+	ws_frame_write(ws_out_room(o, ws_frame_header_size(n, false)), first, n, NULL);
+	ws_out_bytes(o, p, n);
+}
+
+/*
+ * The echo of a run of payload.  *cursor is where the next byte may be written: the unmasked
+ * frame is shorter than the masked one, so that it fits where that one stood but for headers that came in pieces.
+ */
+static void
+ws_echo_data(struct ws *w, struct ws_out *o, const struct ws_event *ev, uint8_t opcode,
+    uint8_t **cursor)
+{
+	bool last = ev->frame.fin && ev->mask_offset + ev->n == ev->frame.length;
+	size_t hn = ws_frame_header_size(ev->n, false);
+	uint8_t first = ws_emit_first(w, opcode, last);
+
+	if ((size_t)(ev->data - *cursor) >= hn) {
+		ws_frame_write(*cursor, first, ev->n, NULL);
+		ws_out_bytes(o, *cursor, hn);
+		*cursor += hn;
+	} else {
+		ws_frame_write(ws_out_room(o, hn), first, ev->n, NULL);
+	}
+	ws_mask_copy(*cursor, ev->data, ev->n, ev->frame.mask, ev->mask_offset);
+	ws_out_bytes(o, *cursor, ev->n);
+	*cursor += ev->n;
+}
+
+/* The relay passes on what came, as it came. */
+static void
+ws_relay_event(struct ws_out *o, const struct ws_event *ev, const uint8_t *p, size_t n)
+{
+	if (ev->kind == WS_EV_DATA) {
+		ws_out_bytes(o, ev->data, ev->n);
+	} else if (ev->kind == WS_EV_FRAME) {
+		if (ev->raw >= p && ev->raw < p + n)
+			ws_out_bytes(o, (uint8_t *)(uintptr_t)ev->raw, ev->frame.header_n);
+		else if (o->to != NULL)
+			memcpy(ws_out_room(o, ev->frame.header_n), ev->raw, ev->frame.header_n);
+	}
+}
+
+static void
+ws_relay_control(struct ws *w, struct ws_leg *to, struct ws_out *o, const struct ws_event *ev,
+    uint8_t opcode)
+{
+	uint8_t mask[4], frame[WS_HEADER_MAX + WS_CONTROL_MAX];
+	size_t n;
+
+	if (o->to == NULL || (to->flags & LEG_CLOSE_SENT) != 0)
+		return;
+	n = ws_frame_control(frame, opcode, ev->data, ev->n, ws_mask_for(w, to, mask));
+	memcpy(ws_out_room(o, n), frame, n);
+}
+
+/* A PING is answered here where no WebSocket is behind us, and so by a frame to where it came from. */
+static void
+ws_answer_ping(struct ws *w, struct ws_leg *leg, struct ws_out *o, const struct ws_event *ev)
+{
+	if (w->mode == WS_MODE_ECHO)
+		ws_relay_control(w, leg, o, ev, WS_PONG);
+	else
+		ws_send_control(w, leg, WS_PONG, ev->data, ev->n);
+}
+
+static void
+ws_on_control(struct ws *w, struct ws_leg *leg, struct ws_out *o, const struct ws_event *ev)
+{
+	switch (ev->frame.opcode) {
+	case WS_PING:
+		if (w->mode == WS_MODE_RELAY)
+			ws_relay_control(w, ws_sink(w, leg), o, ev, WS_PING);
+		else
+			ws_answer_ping(w, leg, o, ev);
+		break;
+	case WS_PONG:
+		if (!ws_is_own_pong(w, leg, ev) && w->mode == WS_MODE_RELAY)
+			ws_relay_control(w, ws_sink(w, leg), o, ev, WS_PONG);
+		break;
+	default:
+		ws_out_flush(o);
+		ws_on_close(w, leg, ev);
+		break;
+	}
+}
+
+/* What waited for the end of a frame towards `to`. */
+static void
+ws_at_frame_end(struct ws *w, struct ws_leg *to, struct ws_out *o)
+{
+	if (w->pending_code == 0 && (to->flags & LEG_PING_DUE) == 0)
+		return;
+	ws_out_flush(o);
+	if (w->pending_code != 0 && to == &w->client && (to->flags & LEG_CLOSE_SENT) == 0) {
+		ws_send_close(w, to, w->pending_code, w->reason,
+		    w->reason != NULL ? strlen(w->reason) : 0);
+		w->pending_code = 0;
+		o->to = NULL;
+	} else if ((to->flags & LEG_PING_DUE) != 0) {
+		to->flags &= (uint8_t)~LEG_PING_DUE;
+		ws_send_keepalive(w, to);
+		ws_arm(w);
+	}
+}
+
+/* An event of a data frame; false: the WebSocket was closed by it. */
+static bool
+ws_on_data_event(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, struct ws_out *o,
+    struct ws_event *ev, const uint8_t *p, size_t n, uint8_t **cursor)
+{
+	w->last_data = leg->last_rx;
+	if (ev->kind == WS_EV_DATA)
+		ws_count_data(w, leg, ev->n);
+	else if (ev->kind == WS_EV_FRAME)
+		leg->flags |= LEG_MID_FRAME;
+	else
+		leg->flags &= (uint8_t)~LEG_MID_FRAME;
+	if (ev->kind == WS_EV_FRAME_END && ev->message_end)
+		ws_count_message(w, leg);
+	if (w->mode == WS_MODE_RELAY) {
+		ws_relay_event(o, ev, p, n);
+		if (ev->kind == WS_EV_FRAME_END)
+			ws_at_frame_end(w, ws_sink(w, leg), o);
+	} else if (w->mode == WS_MODE_ECHO) {
+		if (ev->kind == WS_EV_DATA)
+			ws_echo_data(w, o, ev, r->opcode, cursor);
+		else if (ev->kind == WS_EV_FRAME_END && ev->frame.length == 0)
+			ws_emit(w, o, ev->frame.opcode, NULL, 0, ev->frame.fin);
+	} else {
+		if (ev->kind == WS_EV_DATA)
+			ws_mask_copy(ev->data, ev->data, ev->n, ev->frame.mask, ev->mask_offset);
+		return ws_raw_event(w, o, ev);
+	}
+	return true;
+}
+
+void
+ws_flow(struct ws *w, struct ws_leg *leg)
+{
+	struct ws_leg *to = ws_sink(w, leg);
+
+	if (to->s != NULL && (to->flags & LEG_CLOSE_SENT) == 0 && leg->s != NULL &&
+	    stream_queued(to->s) > ws_config(w)->buffer_limit / 2)
+		stream_hold(leg->s, STREAM_HOLD_PEER);
+}
+
+/* Run bytes through the reader; what is said of them is gathered in o. */
+static void
+ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o, uint8_t *p, size_t n)
+{
+	const struct ws_rules rules = { .max_message = ws_config(w)->max_message_size,
+	    .masked = !leg->is_backend, .check_utf8 = ws_config(w)->validate_utf8 };
+	uint8_t *cursor = p;
+	struct ws_event ev;
+	size_t used, at = 0;
+
+	for (;;) {
+		ws_reader_next(r, &rules, p + at, n - at, &used, &ev);
+		at += used;
+		switch (ev.kind) {
+		case WS_EV_MORE:
+			ws_out_flush(o);
+			ws_flow(w, leg);
+			return;
+		case WS_EV_FRAME:
+		case WS_EV_DATA:
+		case WS_EV_FRAME_END:
+			if (!ws_on_data_event(w, leg, r, o, &ev, p, n, &cursor))
+				return;
+			break;
+		case WS_EV_CONTROL:
+			ws_on_control(w, leg, o, &ev);
+			/* Nothing may follow a Close (5.5.1): what does is dropped. */
+			if (w->finished || (leg->flags & LEG_CLOSE_CAME) != 0)
+				return;
+			break;
+		case WS_EV_BAD:
+			ws_out_flush(o);
+			ws_protocol_error(w, leg, ev.close_code, ev.why);
+			return;
+		case WS_EV_NOMEM:
+			ws_out_flush(o);
+			ws_protocol_error(w, leg, WS_CLOSE_INTERNAL, "out of memory");
+			return;
+		}
+	}
+}
+
+/* Between messages the reader has nothing to remember and is not kept. */
+static void
+ws_keep_reader(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_reader *on_stack)
+{
+	bool idle = ws_reader_at_message_boundary(r) && r->hold == NULL;
+
+	if (w->finished) {
+		if (r == on_stack)
+			ws_reader_clear(r);
+		return;		/* ws_finish disposed of leg->in, if r is it */
+	}
+	if (idle || (leg->flags & (LEG_BROKEN | LEG_CLOSE_CAME)) != 0) {
+		ws_reader_clear(r);
+		if (r != on_stack)
+			gateway_put_reader(w->ss.gw, r);
+		leg->in = NULL;
+	} else if (r == on_stack) {
+		if ((leg->in = gateway_get_reader(w->ss.gw)) != NULL) {
+			*leg->in = *r;
+			return;
+		}
+		ws_reader_clear(r);
+		ws_protocol_error(w, leg, WS_CLOSE_INTERNAL, "out of memory");
+	}
+}
+
+void
+ws_on_bytes(struct stream *s, uint8_t *p, size_t n)
+{
+	struct ws_leg *leg = s->user, *to;
+	struct ws *w = ws_of_leg(leg);
+	struct ws_reader fresh, *r = leg->in;
+	struct ws_out o;
+
+	leg->last_rx = ws_stamp(w);
+	if ((leg->flags & (LEG_BROKEN | LEG_CLOSE_CAME)) != 0)
+		return;
+	if (r == NULL) {
+		ws_reader_init(&fresh);
+		r = &fresh;
+	}
+	to = ws_sink(w, leg);
+	ws_out_init(&o, (to->flags & LEG_CLOSE_SENT) != 0 ? NULL : to->s);
+	ws_pump(w, leg, r, &o, p, n);
+	ws_keep_reader(w, leg, r, &fresh);
+}
+
+/* A leg took all that waited: its sender goes on. */
+void
+ws_on_room(struct stream *s)
+{
+	struct ws_leg *leg = s->user, *from;
+	struct ws *w = ws_of_leg(leg);
+
+	from = w->mode == WS_MODE_ECHO ? leg : leg->is_backend ? &w->client : &w->backend;
+	if (from->s == NULL || (from->s->holds & STREAM_HOLD_PEER) == 0)
+		return;
+	/* Its PONG may be among what we did not read: the time starts anew. */
+	if ((from->flags & LEG_AWAIT_PONG) != 0)
+		from->keepalive = ws_stamp(w);
+	stream_release(from->s, STREAM_HOLD_PEER);
+}
+
+size_t
+ws_budget(struct stream *s)
+{
+	struct ws_leg *leg = s->user, *to;
+	struct ws *w = ws_of_leg(leg);
+	size_t limit = (size_t)ws_config(w)->buffer_limit, queued;
+
+	to = ws_sink(w, leg);
+	if (to->s == NULL || (to->flags & LEG_CLOSE_SENT) != 0)
+		return limit;
+	queued = stream_queued(to->s);
+	return queued < limit ? limit - queued : 1;
+}
