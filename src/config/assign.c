@@ -37,17 +37,15 @@ assign_default(struct assign *a, const struct config_key *k, void *base)
 		config_no_memory(a->rep);
 }
 
-/* Whether this version can do what the value asks for; `text` is the value in its normal form. */
+/* Whether this version can do what the value asks for; `text` is a scalar in its normal form. */
 static bool
 assign_is_built(const struct config_key *k, struct span text, size_t items)
 {
-	if (k->unbuilt == NULL)
-		return true;
 	if (config_key_is_list(k))
 		return items <= (k->built != NULL ? (size_t)(k->built[0] - '0') : 0);
 	if (k->built != NULL)
 		return config_word_in(k->built, text);
-	return false;
+	return span_eq(text, span_from_str(k->def));
 }
 
 static void
@@ -69,11 +67,10 @@ assign_check_built(
 	struct buf text;
 	struct config_text *v = &e->v[e->n - 1];
 
-	buf_init(&text, 4096);
+	buf_init(&text, (size_t)1 << 20);
 	if (!config_key_is_list(k) && config_value_format(k, base, &text) == -1)
 		config_no_memory(a->rep);
-	else if (!assign_is_built(k, buf_span(&text), e->n) &&
-	    (k->built != NULL || !span_eq(buf_span(&text), span_from_str(k->def))))
+	else if (!assign_is_built(k, buf_span(&text), e->n))
 		assign_unbuilt(a, k, v);
 	buf_clear(&text);
 }

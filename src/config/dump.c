@@ -7,30 +7,48 @@
 
 #include "base/buf.h"
 #include "config/keys.h"
+#include "config/scan.h"
 #include "config/stages.h"
 #include "config/value.h"
 
 #define DUMP_MAX ((size_t)64 << 20)
 
 static int
-dump_line(
-    struct buf *b, const struct config_key *k, const char *value, const char *file, unsigned line)
+dump_line(struct buf *b, const char *key, const char *sep, const char *value, const char *file,
+    unsigned line)
 {
-	if (file == NULL)
-		return buf_printf(b, "%s=%s  # default\n", k->name, value);
-	if (strcmp(file, CONFIG_SET_FILE) == 0)
-		return buf_printf(b, "%s=%s  # %s\n", k->name, value, file);
-	return buf_printf(b, "%s=%s  # %s:%u\n", k->name, value, file, line);
+	if (buf_printf(b, "%s%s%s  # %s", key, sep, value, file != NULL ? file : "default") == -1)
+		return -1;
+	if (file == NULL || strcmp(file, CONFIG_SET_FILE) == 0)
+		return buf_append_char(b, '\n');
+	return buf_printf(b, ":%u\n", line);
+}
+
+/* An item that came on a line of its own and has no room behind its key. */
+static bool
+dump_is_long(const struct config_key *k, const struct config_text *v)
+{
+	return strlen(k->name) + 1 + strlen(v->text) > CONFIG_SCAN_LINE_MAX;
+}
+
+static int
+dump_item(struct buf *b, const struct config_key *k, const struct config_text *v)
+{
+	if (dump_is_long(k, v))
+		return dump_line(b, "\t", "", v->text, v->file, v->line);
+	return dump_line(b, k->name, "=", v->text, v->file, v->line);
 }
 
 /* One line for each item: a repeated list key appends. */
 static int
 dump_list(struct buf *b, const struct config_key *k, const struct config_entry *e)
 {
-	if (e == NULL || e->n == 0)
-		return dump_line(b, k, "", e != NULL ? e->file : NULL, e != NULL ? e->line : 0);
-	for (size_t i = 0; i < e->n; i++)
-		if (dump_line(b, k, e->v[i].text, e->v[i].file, e->v[i].line) == -1)
+	if (e == NULL || e->n == 0 || dump_is_long(k, &e->v[0]))
+		if (dump_line(b, k->name, "=", "", e != NULL ? e->file : NULL,
+			e != NULL ? e->line : 0) == -1)
+			return -1;
+	for (size_t i = 0; e != NULL && i < e->n; i++)
+		if (dump_item(b, k, &e->v[i]) == -1)
 			return -1;
 	return 0;
 }
@@ -50,7 +68,7 @@ dump_scalar(
 	if (rc == 0)
 		rc = buf_append_char(&value, '\0');
 	if (rc == 0)
-		rc = dump_line(b, k, value.p, e->v[0].file, e->v[0].line);
+		rc = dump_line(b, k->name, "=", value.p, e->v[0].file, e->v[0].line);
 	buf_clear(&value);
 	return rc;
 }

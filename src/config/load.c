@@ -44,6 +44,16 @@ load_read(int fd, struct buf *out)
 	}
 }
 
+/* Whatever is missing may be in the file that could not be read. */
+static void
+load_failed(struct config_sources *tree, struct config_report *rep, const char *file,
+    const char *what, int err)
+{
+	config_error(rep, file, 0, "the file cannot be %s: %s", what, strerror(err));
+	for (unsigned i = 0; i < CONFIG_S_COUNT; i++)
+		tree->broken[i] = true;
+}
+
 static void
 load_file(struct config_sources *tree, struct config_report *rep, const char *path)
 {
@@ -56,9 +66,7 @@ load_file(struct config_sources *tree, struct config_report *rep, const char *pa
 		return;
 	}
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1) {
-		config_error(rep, file, 0, "the file cannot be opened: %s", strerror(errno));
-		for (unsigned i = 0; i < CONFIG_S_COUNT; i++)
-			tree->broken[i] = true;
+		load_failed(tree, rep, file, "opened", errno);
 		return;
 	}
 	buf_init(&text, LOAD_FILE_MAX);
@@ -67,7 +75,7 @@ load_file(struct config_sources *tree, struct config_report *rep, const char *pa
 	else if (errno == ENOMEM)
 		config_no_memory(rep);
 	else
-		config_error(rep, file, 0, "the file cannot be read: %s", strerror(errno));
+		load_failed(tree, rep, file, "read", errno);
 	close(fd);
 	buf_clear(&text);
 }

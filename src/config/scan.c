@@ -120,13 +120,15 @@ scan_key(struct scan *s, struct span line)
 	return true;
 }
 
-/* An indented line that begins as a key of this section was meant as one. */
+/* An indented line that is a section's head, or begins as a key of this section, was meant so. */
 static bool
 scan_looks_like_key(const struct scan *s, struct span text)
 {
 	const char *eq = memchr(text.p, '=', text.n);
 	struct span name;
 
+	if (text.p[0] == '[' && text.p[text.n - 1] == ']')
+		return true;
 	if (eq == NULL)
 		return false;
 	name = span_trim((struct span){ text.p, (size_t)(eq - text.p) });
@@ -155,7 +157,7 @@ scan_continuation(struct scan *s, struct span text)
 		    scan_head(s, &head), s->key->name, shown.text);
 		return false;
 	}
-	if (text.p[0] == '[' || scan_looks_like_key(s, text)) {
+	if (scan_looks_like_key(s, text)) {
 		SCAN_ERROR(s,
 		    "%s %s: the indented line \"%s\" would continue this list; expected keys "
 		    "and sections to begin in the first column",
