@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/num.h"
 #include "config/keys.h"
 #include "config/scan.h"
 #include "config/stages.h"
@@ -53,6 +54,18 @@ dump_list(struct buf *b, const struct config_key *k, const struct config_entry *
 	return 0;
 }
 
+/* A time that is the default is written as the default is (60s, not 1min), given or not. */
+static bool
+dump_is_default_time(const struct config_key *k, const void *base)
+{
+	uint64_t def, now;
+
+	if (k->type != CONFIG_T_TIME || num_parse_time_ms(span_from_str(k->def), &def) == -1)
+		return false;
+	memcpy(&now, (const char *)base + k->offset, sizeof(now));
+	return now == def;
+}
+
 static int
 dump_scalar(
     struct buf *b, const struct config_key *k, const struct config_entry *e, const void *base)
@@ -63,8 +76,11 @@ dump_scalar(
 
 	if (e == NULL || e->n == 0)
 		return buf_printf(b, "%s=%.*s  # default\n", k->name, SPAN_ARG(def));
-	buf_init(&value, 65536);
-	rc = config_value_format(k, base, &value);
+	buf_init(&value, DUMP_MAX);
+	if (dump_is_default_time(k, base))
+		rc = buf_append_span(&value, def);
+	else
+		rc = config_value_format(k, base, &value);
 	if (rc == 0)
 		rc = buf_append_char(&value, '\0');
 	if (rc == 0)

@@ -13,8 +13,8 @@ enum config_value_status { CONFIG_VALUE_OK, CONFIG_VALUE_BAD, CONFIG_VALUE_NO_ME
 
 /*
  * Parse `text` into the field of `k` in the struct at `base`.  A scalar is replaced (a string by
- * NULL when the text is empty); for a list one item is appended.  On BAD the field is unchanged and *why is NULL, when
- * config_key_expected says it all, or a static text.
+ * NULL when the text is empty); for a list one item is appended.  On BAD the field is unchanged
+ * and *why is NULL, when config_key_expected says it all, or a static text.
  */
 enum config_value_status config_value_set(
     const struct config_key *k, void *base, struct span text, const char **why);

@@ -17,7 +17,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "io/loop.h"
+#include "io/park.h"
 #include "io/tls.h"
+#include "io/transport.h"
 
 struct garbage {
 	struct garbage *next;
@@ -26,6 +28,7 @@ struct garbage {
 struct loop {
 	struct event_base *base;	/* owned */
 	struct tls_worker *tls;		/* owned */
+	struct park *park;		/* owned */
 	struct wheel wheel;
 	struct event timer;		/* wakes for the wheel */
 	uint64_t timer_at_ms;		/* when it is armed for; UINT64_MAX: it is not */
@@ -153,6 +156,7 @@ loop_free(struct loop *l)
 	if (l == NULL)
 		return;
 	loop_collect(l);
+	park_free(l->park);
 	if (l->base != NULL) {
 		if (event_initialized(&l->mail))
 			event_del(&l->mail);
@@ -246,6 +250,14 @@ loop_tls(struct loop *l)
 	if (l->tls == NULL)
 		l->tls = tls_worker_new();
 	return l->tls;
+}
+
+struct park *
+loop_park(struct loop *l)
+{
+	if (l->park == NULL)
+		l->park = park_new(l, transport_on_idle, transport_on_parked);
+	return l->park;
 }
 
 uint64_t

@@ -45,6 +45,10 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
+/* Where idle sockets wait (io/park.h); made at first use by io/transport, NULL without memory or descriptors. */
+struct park;
+struct park *loop_park(struct loop *l);
+
 struct event_base *loop_base(struct loop *l);
 struct tls_worker *loop_tls(struct loop *l);	/* made at first use; NULL without memory */
 

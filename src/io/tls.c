@@ -45,7 +45,7 @@
 #define TLS_OUT_MAX (1280 * 1024)	/* 1 MiB of data with its records' overhead */
 #define TLS_OUT_CALM_CALLS 1000		/* a larger buffer goes after so many calls without need */
 #define TLS_READ_SLACK (64 * 1024)
-#define TLS_MESSAGES_MAX 32
+#define TLS_MESSAGES_MAX 100
 
 struct tls_worker {
 	BIO_METHOD *method;	/* owned */

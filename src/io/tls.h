@@ -63,8 +63,12 @@ enum tls_status {
  * Each of these may leave bytes to send: the caller takes them with tls_out right after EVERY call,
  * before any other tls of the same worker is used (TLS_ERROR too: an alert).  They never wait for the fd to be writable.
  */
-enum tls_status tls_handshake(struct tls *t);
-enum tls_status tls_read(struct tls *t, void *p, size_t size, size_t *n);	/* TLS_OK: 1 <= *n <= size */
+enum tls_status tls_handshake(struct tls *t);	/* TLS_OK: data may have come with it, see tls_pending */
+/*
+ * TLS_OK: 1 <= *n <= size.  Takes record after record until p is full or the socket is empty; an end or an error
+ * that stands behind data is told by the next call (tls_pending is true until then).
+ */
+enum tls_status tls_read(struct tls *t, void *p, size_t size, size_t *n);
 /* All of iov is encrypted, small pieces gathered into full records; TLS_OK or TLS_ERROR. */
 enum tls_status tls_write(struct tls *t, const struct iovec *iov, int n_iov);
 enum tls_status tls_close_notify(struct tls *t);

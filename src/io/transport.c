@@ -1,9 +1,10 @@
 /*
  * Connected sockets.  See transport.h.
  *
- * One struct event for each socket: it waits for reading, and for writing as
- * well only while the kernel has refused bytes.  Invariants: io is armed for
- * want_read and for a non-empty queue, nothing else; q_bytes is the sum of
+ * One struct event for each socket that is not idle: it waits for reading, and for
+ * writing as well only while the kernel has refused bytes.  A socket that only waits for its peer and was silent
+ * for a while is parked (io/park.h) and has none.  Invariants: io is armed for
+ * want_read and for a non-empty queue, nothing else; a parked transport wants to read and has no queue; q_bytes is the sum of
  * the blocks; after transport_close nothing is called up any more.
  */
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include <event2/event_struct.h>
 
 #include "base/mem.h"
+#include "io/park.h"
 #include "io/tls.h"
 #include "io/transport.h"
 
@@ -32,6 +34,12 @@ struct outq_block {
 	uint8_t data[];
 };
 
+/* What a socket needs while it is awake. */
+struct transport_io {
+	struct park_entry park;		/* first */
+	struct event ev;
+};
+
 static void transport_on_event(evutil_socket_t fd, short what, void *arg);
 
 static bool
@@ -40,13 +48,87 @@ transport_wants_read(const struct transport *t)
 	return (t->want_read || t->handshaking) && !t->eof;
 }
 
+static struct transport_io *
+transport_io_new(struct transport *t)
+{
+	struct transport_io *io;
+
+	if (loop_park(t->loop) == NULL || (io = mem_alloc(sizeof(*io))) == NULL)
+		return NULL;
+	event_assign(&io->ev, loop_base(t->loop), t->fd, EV_READ | EV_PERSIST,
+	    transport_on_event, t);
+	park_watch(loop_park(t->loop), &io->park);
+	return io;
+}
+
+static void
+transport_io_free(struct transport *t)
+{
+	event_del(&t->io->ev);
+	park_unwatch(&t->io->park);
+	loop_free_later(t->loop, t->io);	/* its event may be the one that is running */
+	t->io = NULL;
+}
+
+void
+transport_on_idle(struct park_entry *e)
+{
+	struct transport_io *io = (struct transport_io *)(void *)e;
+	struct transport *t = event_get_callback_arg(&io->ev);
+
+	if (!t->want_read || t->handshaking || t->eof || t->broken || t->err != 0 ||
+	    t->q_head != NULL || (t->tls != NULL && tls_pending(t->tls)))
+		return;
+	event_del(&io->ev);
+	if (park_sleep(loop_park(t->loop), t->fd, t) == -1)
+		event_add(&io->ev, NULL);
+	else
+		transport_io_free(t);
+}
+
+/*
+ * A parked transport has its event again; 0, or -1 without memory: the
+ * connection is broken, and since no event can tell it, it is left to its next event or timer.
+ */
+static int
+transport_unpark(struct transport *t)
+{
+	if (t->io != NULL)
+		return 0;
+	if ((t->io = transport_io_new(t)) == NULL)
+		return -1;
+	park_wake(loop_park(t->loop), t->fd);
+	if (transport_wants_read(t) && event_add(&t->io->ev, NULL) == -1) {
+		event_active(&t->io->ev, EV_READ, 0);
+		t->err = ENOMEM;
+	}
+	return 0;
+}
+
+void
+transport_on_parked(void *arg)
+{
+	struct transport *t = arg;
+
+	/* Closed or woken by what another of the same batch has done. */
+	if (t->fd == -1 || t->io != NULL)
+		return;
+	if (transport_unpark(t) == -1) {
+		park_wake(loop_park(t->loop), t->fd);
+		t->broken = t->eof = true;
+		t->ev->failed(t, "out of memory");
+		return;
+	}
+	transport_on_event(t->fd, EV_READ, t);
+}
+
 /* No event will tell of bytes that OpenSSL has read already. */
 static void
 transport_wake_tls(struct transport *t)
 {
 	if (t->tls != NULL && t->want_read && !t->eof && !t->in_callback &&
 	    !t->handshaking && tls_pending(t->tls))
-		event_active(t->io, EV_READ, 0);
+		event_active(&t->io->ev, EV_READ, 0);
 }
 
 /* Let the event wait for exactly what is wanted now. */
@@ -58,28 +140,31 @@ transport_update(struct transport *t)
 	if (t->fd == -1)
 		return;
 	if (t->broken) {
-		event_del(t->io);
+		if (t->io != NULL)
+			event_del(&t->io->ev);
 		return;
 	}
+	if (transport_unpark(t) == -1)
+		return;
 	if (transport_wants_read(t))
 		want |= EV_READ;
 	if (t->q_head != NULL)
 		want |= EV_WRITE;
-	have = event_pending(t->io, EV_READ | EV_WRITE, NULL) ?
-	    event_get_events(t->io) & (EV_READ | EV_WRITE) : 0;
+	have = event_pending(&t->io->ev, EV_READ | EV_WRITE, NULL) ?
+	    event_get_events(&t->io->ev) & (EV_READ | EV_WRITE) : 0;
 	if (want == have)
 		return;
 	if (have != 0)
-		event_del(t->io);
+		event_del(&t->io->ev);
 	if (want != 0) {
-		event_assign(t->io, loop_base(t->loop), t->fd,
+		event_assign(&t->io->ev, loop_base(t->loop), t->fd,
 		    want | EV_PERSIST, transport_on_event, t);
-		if (event_add(t->io, NULL) == -1 && t->err == 0)
+		if (event_add(&t->io->ev, NULL) == -1 && t->err == 0)
 			t->err = errno != 0 ? errno : ENOMEM;
 	}
 	/* event_del has forgotten what event_active had asked for. */
 	if (t->err != 0)
-		event_active(t->io, EV_READ, 0);
+		event_active(&t->io->ev, EV_READ, 0);
 	else
 		transport_wake_tls(t);
 }
@@ -88,7 +173,7 @@ transport_update(struct transport *t)
 static void
 transport_fail(struct transport *t, const char *why)
 {
-	event_del(t->io);
+	event_del(&t->io->ev);
 	if (t->broken)
 		return;
 	t->broken = true;
@@ -103,8 +188,8 @@ transport_break(struct transport *t, int err)
 	if (t->fd == -1 || t->err != 0)
 		return;
 	t->err = err != 0 ? err : EIO;
-	if (!t->broken)
-		event_active(t->io, EV_READ, 0);
+	if (!t->broken && transport_unpark(t) == 0)
+		event_active(&t->io->ev, EV_READ, 0);
 }
 
 int
@@ -116,7 +201,7 @@ transport_start(struct transport *t, struct loop *loop,
 	t->ev = ev;
 	t->fd = fd;
 	t->want_read = true;
-	if ((t->io = mem_alloc(sizeof(*t->io))) == NULL)
+	if ((t->io = transport_io_new(t)) == NULL)
 		goto fail;
 	if (ctx != NULL) {
 		if (loop_tls(loop) == NULL ||
@@ -124,16 +209,14 @@ transport_start(struct transport *t, struct loop *loop,
 			goto fail;
 		t->handshaking = true;
 	}
-	event_assign(t->io, loop_base(loop), fd, EV_READ | EV_PERSIST,
-	    transport_on_event, t);
-	if (event_add(t->io, NULL) == -1)
+	if (event_add(&t->io->ev, NULL) == -1)
 		goto fail;
 	return 0;
 fail:
 	tls_free(t->tls);
 	t->tls = NULL;
-	mem_free(t->io);
-	t->io = NULL;
+	if (t->io != NULL)
+		transport_io_free(t);
 	close(fd);
 	t->fd = -1;
 	return -1;
@@ -440,7 +523,7 @@ transport_on_readable(struct transport *t)
 	} while (t->fd != -1 && t->tls != NULL && t->err == 0 &&
 	    tls_pending(t->tls) && ++rounds < TLS_PENDING_ROUNDS);
 	if (rounds == TLS_PENDING_ROUNDS && t->fd != -1)
-		event_active(t->io, EV_READ, 0);
+		event_active(&t->io->ev, EV_READ, 0);
 }
 
 static void
@@ -451,6 +534,7 @@ transport_on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	if (t->fd == -1)
 		return;
+	t->io->park.touched = true;
 	if (t->err == 0 && (what & EV_WRITE) != 0)
 		transport_on_writable(t);
 	if (t->fd != -1 && t->err == 0 && (what & EV_READ) != 0)
@@ -557,9 +641,8 @@ transport_close(struct transport *t, bool reset)
 
 	if (t->fd == -1)
 		return;
-	event_del(t->io);
-	loop_free_later(t->loop, t->io);
-	t->io = NULL;
+	if (t->io != NULL)
+		transport_io_free(t);
 	transport_drop_queue(t);
 	tls_free(t->tls);
 	t->tls = NULL;

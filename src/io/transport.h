@@ -16,11 +16,12 @@
 
 #include "io/loop.h"
 
-struct event;
+struct park_entry;
 struct outq_block;
 struct tls;
 struct tls_ctx;
 struct transport;
+struct transport_io;
 
 enum io_status { IO_OK, IO_AGAIN, IO_EOF, IO_ERROR };
 
@@ -39,7 +40,7 @@ struct transport_events {
 struct transport {
 	struct loop *loop;			/* borrowed */
 	const struct transport_events *ev;	/* static */
-	struct event *io;			/* owned; NULL once closed */
+	struct transport_io *io;		/* owned; NULL while parked (io/park.h) and once closed */
 	struct outq_block *q_head, *q_tail;	/* owned: what the kernel refused */
 	struct tls *tls;			/* owned; NULL in the clear */
 	uint32_t q_bytes;
@@ -103,6 +104,10 @@ transport_closed(const struct transport *t)
 {
 	return t->fd == -1;
 }
+
+/* For io/loop: an awake transport was idle; a parked one has something. */
+void transport_on_idle(struct park_entry *e);
+void transport_on_parked(void *arg);
 
 /* Facts about the TLS session; NULL / "" in the clear. */
 const char *transport_tls_version(const struct transport *t);
