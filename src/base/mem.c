@@ -5,12 +5,14 @@
  * The hook is thread-local, so a test that makes the n-th allocation of its
  * own thread fail does not disturb another's.
  */
-#include "base/mem.h"
+#include <sys/mman.h>
 
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 /* Allocations left until one fails; 0 is off.  The one mutable global. */
 static _Thread_local unsigned long mem_countdown;
@@ -54,6 +56,30 @@ void
 mem_free(void *p)
 {
 	free(p);
+}
+
+void *
+mem_pages(size_t n)
+{
+	char *p, *aligned;
+
+	if (mem_refuses())
+		return NULL;
+	p = mmap(NULL, 2 * n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	aligned = (char *)(((uintptr_t)p + n - 1) & ~(uintptr_t)(n - 1));
+	if (aligned > p)
+		munmap(p, (size_t)(aligned - p));
+	if (aligned < p + n)
+		munmap(aligned + n, (size_t)(p + n - aligned));
+	return aligned;
+}
+
+void
+mem_pages_free(void *p, size_t n)
+{
+	munmap(p, n);
 }
 
 char *

@@ -18,6 +18,13 @@ void *mem_zalloc(size_t n);
 void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);
 
+/*
+ * n zeroed bytes straight from the kernel, aligned to n (a power of two, at least a page); NULL without memory.
+ * mem_pages_free gives them back to it.
+ */
+void *mem_pages(size_t n);
+void mem_pages_free(void *p, size_t n);
+
 /* A NUL-terminated copy of s, or of the first n bytes of s. */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);

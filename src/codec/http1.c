@@ -22,11 +22,10 @@ enum scan_state {
 	SCAN_TARGET,
 	SCAN_VERSION,		/* behind the target */
 	SCAN_STATUS,		/* a status line */
-	SCAN_START_LF,
+	SCAN_LINE_LF,		/* behind the CR of the start line or of a field line */
 	SCAN_FIELD,		/* first byte of a field line or of the empty line */
 	SCAN_NAME,
 	SCAN_VALUE,
-	SCAN_VALUE_LF,
 	SCAN_END_LF,
 	SCAN_DONE,
 };
@@ -93,9 +92,9 @@ scan_byte(struct http1_scan *s, unsigned char b)
 	case SCAN_TARGET:
 		return scan_start_line(s, b, HTTP_C_GRAPH, ' ', SCAN_VERSION);
 	case SCAN_VERSION:
-		return scan_start_line(s, b, HTTP_C_GRAPH, '\r', SCAN_START_LF);
+		return scan_start_line(s, b, HTTP_C_GRAPH, '\r', SCAN_LINE_LF);
 	case SCAN_STATUS:
-		return scan_start_line(s, b, HTTP_C_VALUE, '\r', SCAN_START_LF);
+		return scan_start_line(s, b, HTTP_C_VALUE, '\r', SCAN_LINE_LF);
 	case SCAN_FIELD:
 		return scan_field(s, b);
 	case SCAN_NAME:
@@ -106,13 +105,12 @@ scan_byte(struct http1_scan *s, unsigned char b)
 		return HTTP1_MORE;
 	case SCAN_VALUE:
 		if (b == '\r')
-			s->state = SCAN_VALUE_LF;
+			s->state = SCAN_LINE_LF;
 		else if ((http_chars[b] & HTTP_C_VALUE) == 0)	/* NUL, LF, ... (RFC 9110 5.5) */
 			return HTTP1_BAD;
 		return HTTP1_MORE;
 	case SCAN_BEGIN_LF:
-	case SCAN_START_LF:
-	case SCAN_VALUE_LF:
+	case SCAN_LINE_LF:
 	case SCAN_END_LF:
 		if (b != '\n')	/* a bare CR (RFC 9112 2.2) */
 			return HTTP1_BAD;

@@ -131,8 +131,7 @@ const struct config_key config_keys[] = {
 	    .doc = "HTTP/2: by ALPN (h2) with TLS, by prior knowledge without." },
 	{ LISTEN("ProxyProtocol", proxy_protocol), .type = CONFIG_T_BOOL, .def = "no",
 	    UNBUILT("the PROXY protocol"),
-	    .doc =
-		"Whether each connection must begin with a PROXY protocol header, version 1 or 2." },
+	    .doc = "Whether each connection must begin with a PROXY header, version 1 or 2." },
 	{ LISTEN("TrustedProxies", trusted_proxies), .type = CONFIG_T_CIDRS, .def = "",
 	    .expected = "an address or a CIDR block such as 192.0.2.0/24",
 	    UNBUILT("trusting proxies"),

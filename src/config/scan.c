@@ -22,7 +22,7 @@ struct scan {
 	unsigned line;			 /* of the line read last */
 	struct config_tsection *section; /* NULL: none, or a bad one */
 	bool section_seen;		 /* any head, good or bad */
-	const struct config_key *key;	 /* set last in this section; NULL: none, or a bad one */
+	const struct config_key *key;	 /* set last here; NULL: none, or a bad one */
 	bool key_bad;
 	bool due;	   /* inih has to hand up `key` with `value` */
 	struct span value; /* borrowed from the text */

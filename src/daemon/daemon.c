@@ -284,7 +284,7 @@ daemon_reload(struct daemon *d)
 		log_error(d->log, "reload: the configuration has errors; nothing is changed");
 		return;
 	}
-	if (front_load_tls(&front, c, daemon_report_log, d) == -1 ||
+	if (front_load_tls(&front, &d->front, c, daemon_report_log, d) == -1 ||
 	    daemon_switch_logs(d, d->config, c, daemon_report_log) == -1 ||
 	    front_open(&front, &d->front, daemon_report_log, d) == -1) {
 		daemon_switch_logs(d, c, d->config, daemon_report_log);
@@ -403,7 +403,7 @@ daemon_prepare(struct daemon *d)
 
 	d->config = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
 	if (d->config == NULL ||
-	    front_load_tls(&d->front, d->config, daemon_report, NULL) == -1)
+	    front_load_tls(&d->front, NULL, d->config, daemon_report, NULL) == -1)
 		return EXIT_CONFIG;
 	d->nofile = privileges_raise_nofile();
 	if (daemon_open_logs(d) == -1 || front_open(&d->front, NULL, daemon_report, NULL) == -1)
@@ -475,7 +475,7 @@ daemon_test(const struct daemon_options *o)
 
 	if (c == NULL)
 		return EXIT_CONFIG;
-	status = front_load_tls(&f, c, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;
+	status = front_load_tls(&f, NULL, c, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;
 	front_clear(&f);
 	config_unref(c);
 	return status;

@@ -10,8 +10,18 @@
 /* A name in one Address may stand for several addresses. */
 #define FRONT_MAX_PER_ADDRESS 16
 
+/* Clients resume their sessions over a reload. */
+static void
+front_inherit(struct front *f, const struct front *old, size_t section)
+{
+	for (size_t i = 0; old != NULL && i < old->config->n_listen; i++)
+		if (old->tls[i] != NULL &&
+		    strcmp(old->config->listen[i].name, f->config->listen[section].name) == 0)
+			tls_ctx_inherit(f->tls[section], old->tls[i]);
+}
+
 int
-front_load_tls(struct front *f, struct config *c, config_report_fn *report, void *arg)
+front_load_tls(struct front *f, const struct front *old, struct config *c, config_report_fn *report, void *arg)
 {
 	bool failed = false;
 
@@ -26,6 +36,8 @@ front_load_tls(struct front *f, struct config *c, config_report_fn *report, void
 			continue;
 		if ((f->tls[i] = tls_ctx_new(&c->listen[i], report, arg)) == NULL)
 			failed = true;
+		else
+			front_inherit(f, old, i);
 	}
 	return failed ? -1 : 0;
 }

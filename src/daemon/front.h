@@ -25,8 +25,9 @@ struct front {
 	size_t n;
 };
 
-/* The TLS contexts of a configuration; 0, or -1 after the errors were reported. */
-int front_load_tls(struct front *f, struct config *c, config_report_fn *report, void *arg);
+/* The TLS contexts of a configuration, with the session tickets of old's (may be NULL) listeners of the same
+ * name; 0, or -1 after the errors were reported. */
+int front_load_tls(struct front *f, const struct front *old, struct config *c, config_report_fn *report, void *arg);
 
 /*
  * Open what old (may be NULL) has not got already.  0, or -1 after an error was reported: old is unchanged then. On

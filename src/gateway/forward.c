@@ -115,7 +115,7 @@ static void
 forward_gone(struct forward *f)
 {
 	mem_free(f->head);
-	loop_free_later(f->ss.gw->env.loop, f);
+	loop_object_free_later(f->ss.gw->env.loop, f);
 }
 
 static void
@@ -302,7 +302,7 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 	bool packets = route->backend->protocol == CONFIG_PROTOCOL_PACKET;
 	struct forward *f;
 
-	if ((f = mem_zalloc(sizeof(*f))) == NULL) {
+	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
 		session_access_refused(gw, stream_info(s), r, route,
 		    reply_send(s, REPLY_INTERNAL, false, "out of memory"), "out of memory");
 		return;

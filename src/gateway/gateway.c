@@ -58,7 +58,7 @@ gateway_static(struct gateway *gw, struct stream *s, const struct stream_request
 {
 	struct session *ss;
 
-	if ((ss = mem_zalloc(sizeof(*ss))) == NULL) {
+	if ((ss = loop_object(gw->env.loop, sizeof(*ss))) == NULL) {
 		gateway_refuse(gw, s, r, route, REPLY_INTERNAL, "out of memory");
 		return;
 	}

@@ -114,7 +114,7 @@ void
 session_free(struct session *ss)
 {
 	session_clear(ss);
-	loop_free_later(ss->gw->env.loop, ss);
+	loop_object_free_later(ss->gw->env.loop, ss);
 }
 
 void

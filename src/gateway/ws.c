@@ -345,12 +345,12 @@ ws_start(struct session *ss, struct stream *backend)
 {
 	struct ws *w;
 
-	if ((w = mem_zalloc(sizeof(*w))) == NULL)
+	if ((w = loop_object(ss->gw->env.loop, sizeof(*w))) == NULL)
 		return -1;
 	w->ss = *ss;
 	w->mode = (uint8_t)ws_mode_of(ss->route);
 	if (ws_is_raw(w) && (w->raw = ws_raw_new(w)) == NULL) {
-		mem_free(w);
+		loop_object_free_later(ss->gw->env.loop, w);
 		return -1;
 	}
 	session_move(&w->ss, ss, SESSION_WEBSOCKET);

@@ -135,7 +135,7 @@ h1c_exchange_new(struct h1_client *h1c)
 {
 	struct h1_exchange *x;
 
-	if ((x = mem_zalloc(sizeof(*x))) == NULL)
+	if ((x = loop_object(h1c->t.loop, sizeof(*x))) == NULL)
 		return NULL;
 	x->h1c = h1c;
 	x->timer.fn = h1c_on_timer;
@@ -155,7 +155,7 @@ h1c_exchange_free(struct h1_client *h1c)
 	loop_timer_stop(h1c->t.loop, &x->timer);
 	loop_later_cancel(h1c->t.loop, &x->task);
 	buf_clear(&x->kept);
-	loop_free_later(h1c->t.loop, x);
+	loop_object_free_later(h1c->t.loop, x);
 	h1c->x = NULL;
 }
 
@@ -184,7 +184,7 @@ h1c_destroy(struct h1_client *h1c, bool reset)
 	h1c_set_state(h1c, H1C_DEAD);
 	transport_close(&h1c->t, reset);
 	h1c_exchange_free(h1c);
-	loop_free_later(loop, h1c);
+	loop_object_free_later(loop, h1c);
 }
 
 /* The stream breaks under its user. */
@@ -251,8 +251,13 @@ h1_client_start(struct loop *loop, int fd, const struct h1_request *r, uint64_t 
 		return NULL;
 	}
 	*why = "out of memory";
-	if ((h1c = mem_zalloc(sizeof(*h1c))) == NULL || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
-		mem_free(h1c);
+	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL) {
+		close(fd);
+		return NULL;
+	}
+	h1c->t.loop = loop;
+	if ((h1c->x = h1c_exchange_new(h1c)) == NULL) {
+		loop_object_free_later(loop, h1c);
 		close(fd);
 		return NULL;
 	}
@@ -261,8 +266,8 @@ h1_client_start(struct loop *loop, int fd, const struct h1_request *r, uint64_t 
 	h1c->x->websocket = r->websocket;
 	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
 	if (transport_start(&h1c->t, loop, &h1c_transport_events, fd, NULL) == -1) {
-		mem_free(h1c->x);
-		mem_free(h1c);
+		loop_object_free_later(loop, h1c->x);
+		loop_object_free_later(loop, h1c);
 		return NULL;
 	}
 	if (h1c_send_request(h1c, r, why) == -1) {

@@ -141,7 +141,7 @@ h1_http_new(struct h1_server *h1c)
 {
 	struct h1_http *h;
 
-	if ((h = mem_zalloc(sizeof(*h))) == NULL)
+	if ((h = loop_object(h1c->t.loop, sizeof(*h))) == NULL)
 		return NULL;
 	h->h1c = h1c;
 	h->timer.fn = h1_on_timer;
@@ -164,7 +164,7 @@ h1_http_free(struct h1_server *h1c)
 	loop_later_cancel(h1c->t.loop, &h->task);
 	buf_clear(&h->stash);
 	buf_clear(&h->out);
-	loop_free_later(h1c->t.loop, h);
+	loop_object_free_later(h1c->t.loop, h);
 	h1c->http = NULL;
 }
 
@@ -191,7 +191,7 @@ h1_destroy(struct h1_server *h1c, bool reset)
 		h1c->next->prev = h1c->prev;
 	h1c->handler->closed(h1c->handler->arg, &h1c->info);
 	config_unref(h1c->config);
-	loop_free_later(h1c->t.loop, h1c);
+	loop_object_free_later(h1c->t.loop, h1c);
 }
 
 /* The stream breaks under its user, or the connection under nobody. */
@@ -985,8 +985,12 @@ h1_server_start(struct loop *loop, struct http_server_list *list,
 	struct h1_server *h1c;
 	int ret;
 
-	if ((h1c = mem_zalloc(sizeof(*h1c))) == NULL ||
-	    (h1c->http = h1_http_new(h1c)) == NULL) {
+	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL) {
+		close(a->fd);
+		goto fail;
+	}
+	h1c->t.loop = loop;
+	if ((h1c->http = h1_http_new(h1c)) == NULL) {
 		close(a->fd);
 		goto fail;
 	}
@@ -1013,8 +1017,8 @@ h1_server_start(struct loop *loop, struct http_server_list *list,
 	return 0;
 fail:
 	if (h1c != NULL)
-		mem_free(h1c->http);
-	mem_free(h1c);
+		loop_object_free_later(loop, h1c->http);
+	loop_object_free_later(loop, h1c);
 	tls_ctx_unref(a->tls);
 	config_unref(a->config);
 	return -1;

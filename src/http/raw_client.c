@@ -44,10 +44,10 @@ raw_destroy(struct raw_client *rc, bool reset)
 	transport_close(&rc->t, reset);
 	if (rc->linger != NULL) {
 		loop_timer_stop(loop, &rc->linger->timer);
-		loop_free_later(loop, rc->linger);
+		loop_object_free_later(loop, rc->linger);
 		rc->linger = NULL;
 	}
-	loop_free_later(loop, rc);
+	loop_object_free_later(loop, rc);
 }
 
 static void
@@ -175,7 +175,7 @@ raw_op_close(struct stream *s, uint64_t linger_ms)
 
 	transport_fin(&rc->t);
 	if ((rc->eof && transport_queued(&rc->t) == 0) || linger_ms == 0 ||
-	    (rc->linger = mem_zalloc(sizeof(*rc->linger))) == NULL) {
+	    (rc->linger = loop_object(loop, sizeof(*rc->linger))) == NULL) {
 		raw_destroy(rc, false);
 		return;
 	}
@@ -229,14 +229,14 @@ raw_client_start(struct loop *loop, int fd, bool packets, const struct stream_ev
 {
 	struct raw_client *rc;
 
-	if ((rc = mem_zalloc(sizeof(*rc))) == NULL) {
+	if ((rc = loop_object(loop, sizeof(*rc))) == NULL) {
 		close(fd);
 		return NULL;
 	}
 	rc->s.ops = &raw_ops;
 	stream_attach(&rc->s, ev, user);
 	if (transport_start(&rc->t, loop, &raw_events, fd, NULL) == -1) {
-		mem_free(rc);
+		loop_object_free_later(loop, rc);
 		return NULL;
 	}
 	if (packets)

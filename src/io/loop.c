@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/slab.h"
 #include "io/loop.h"
 #include "io/park.h"
 #include "io/tls.h"
@@ -36,7 +37,9 @@ struct loop {
 	bool now_valid;
 	bool running;
 	struct loop_task *tasks, **tasks_tail;
-	struct garbage *garbage;
+	struct garbage *garbage;	/* of malloc */
+	struct garbage *objects;	/* of the slabs */
+	struct slab slab[LOOP_OBJECT_MAX / 8 + 1];	/* by size; set up at first use */
 	struct event mail;
 	int mail_fd;			/* eventfd */
 	pthread_mutex_t mail_lock;
@@ -148,6 +151,10 @@ loop_collect(struct loop *l)
 		l->garbage = g->next;
 		mem_free(g);
 	}
+	while ((g = l->objects) != NULL) {
+		l->objects = g->next;
+		slab_free(g);
+	}
 }
 
 void
@@ -168,6 +175,8 @@ loop_free(struct loop *l)
 		close(l->mail_fd);
 	tls_worker_free(l->tls);
 	pthread_mutex_destroy(&l->mail_lock);
+	for (size_t i = 0; i <= LOOP_OBJECT_MAX / 8; i++)
+		slab_clear(&l->slab[i]);
 	mem_free(l->scratch);
 	mem_free(l);
 }
@@ -337,4 +346,25 @@ loop_free_later(struct loop *l, void *p)
 		return;
 	g->next = l->garbage;
 	l->garbage = g;
+}
+
+void *
+loop_object(struct loop *l, size_t n)
+{
+	struct slab *s = &l->slab[(n + 7) / 8];
+
+	if (s->object_bytes == 0)
+		slab_init(s, n);
+	return slab_alloc(s);
+}
+
+void
+loop_object_free_later(struct loop *l, void *p)
+{
+	struct garbage *g = p;
+
+	if (g == NULL)
+		return;
+	g->next = l->objects;
+	l->objects = g;
 }

@@ -76,6 +76,14 @@ void loop_later_cancel(struct loop *l, struct loop_task *t);
 /* Free p (mem_free) at the turn's end.  Never fails. */
 void loop_free_later(struct loop *l, void *p);
 
+/*
+ * What each connection owns: a zeroed object of n bytes (at most LOOP_OBJECT_MAX) out of the loop's slabs (base/slab.h); NULL
+ * without memory.  loop_object_free_later gives it back at the turn's end.
+ */
+#define LOOP_OBJECT_MAX 512
+void *loop_object(struct loop *l, size_t n);
+void loop_object_free_later(struct loop *l, void *p);
+
 /* From any thread: call m->fn(m, l) on the loop's thread.  Never fails; ownership goes over. */
 void loop_post(struct loop *l, struct loop_msg *m);
 

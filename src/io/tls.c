@@ -43,7 +43,8 @@
 #define TLS_OUT_MIN (64 * 1024)
 #define TLS_OUT_KEEP (320 * 1024)	/* 256 KiB of data with its records' overhead */
 #define TLS_OUT_MAX (1280 * 1024)	/* 1 MiB of data with its records' overhead */
-#define TLS_OUT_CALM_CALLS 1000		/* a larger buffer goes after so many calls without need */
+/* A larger out buffer goes after so many calls that did not need it. */
+#define TLS_OUT_CALM_CALLS 1000
 #define TLS_READ_SLACK (64 * 1024)
 #define TLS_MESSAGES_MAX 100
 
@@ -70,11 +71,11 @@ struct tls {
 	int fd;			/* borrowed */
 	bool established;	/* the handshake is done */
 	bool pending;		/* see tls_pending */
-	/* TLS_OK while bytes may come; else what tls_read says from now on (for tls_handshake too) */
+	/* TLS_OK while bytes may come; else what tls_handshake and tls_read say from now on */
 	enum tls_status ended;
 };
 
-/* An idle WebSocket has one, beside OpenSSL's 11 KiB. */
+/* An idle WebSocket has one, beside OpenSSL's 14 KB. */
 _Static_assert(sizeof(struct tls) <= 48, "struct tls has grown");
 
 static int

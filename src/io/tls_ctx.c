@@ -426,7 +426,7 @@ tls_ctx_load_pairs(struct tls_ctx *c, struct tls_pair *pair, size_t *place,
 		at = place[n_done] = tls_ctx_place(c, p, pair, place, n_done, r);
 		n_done++;
 		if (at == SIZE_MAX)
-			break;	/* a setting is wrong, which each further one would say again */
+			break;	/* a wrong setting, which each further one would say again */
 		if (SSL_CTX_use_cert_and_key(c->ssl[at], p->leaf, p->key, p->chain, 0) != 1)
 			tls_report_ssl(r, "Certificate", file, "OpenSSL refuses the certificate");
 		tls_ctx_add_names(c, p, at, c->n_ssl == n_ssl, file, r);

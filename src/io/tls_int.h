@@ -79,7 +79,7 @@ void tls_pair_clear(struct tls_pair *p);
 
 /* 0, or -1 without memory (the names that fitted stay). */
 int tls_names_add(struct tls_names *s, const char *name, size_t n, size_t index);
-void tls_names_sort(struct tls_names *s);	/* and drop what is there twice: the lowest index stays */
+void tls_names_sort(struct tls_names *s);	/* of equal ones the lowest index stays */
 bool tls_names_eq(const struct tls_names *a, const struct tls_names *b);
 void tls_names_clear(struct tls_names *s);
 
@@ -88,11 +88,12 @@ size_t tls_names_find(const struct tls_names *s, const char *sni);
 
 /* tls_ticket.c */
 
-struct tls_tickets *tls_tickets_new(void);	/* one reference; NULL when there is no memory or randomness */
+/* One reference; NULL when there is no memory or randomness. */
+struct tls_tickets *tls_tickets_new(void);
 struct tls_tickets *tls_tickets_ref(struct tls_tickets *k);
 void tls_tickets_unref(struct tls_tickets *k);
 
-/* Make a new key that tickets are sealed with; the one before still opens.  0, or -1 (all stays). */
+/* A new key seals from now on; the one before still opens.  0, or -1 (all stays). */
 int tls_tickets_rotate(struct tls_tickets *k);
 
 /*

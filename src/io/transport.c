@@ -53,7 +53,7 @@ transport_io_new(struct transport *t)
 {
 	struct transport_io *io;
 
-	if (loop_park(t->loop) == NULL || (io = mem_alloc(sizeof(*io))) == NULL)
+	if (loop_park(t->loop) == NULL || (io = loop_object(t->loop, sizeof(*io))) == NULL)
 		return NULL;
 	event_assign(&io->ev, loop_base(t->loop), t->fd, EV_READ | EV_PERSIST,
 	    transport_on_event, t);
@@ -66,7 +66,7 @@ transport_io_free(struct transport *t)
 {
 	event_del(&t->io->ev);
 	park_unwatch(&t->io->park);
-	loop_free_later(t->loop, t->io);	/* its event may be the one that is running */
+	loop_object_free_later(t->loop, t->io);	/* its event may be the one that is running */
 	t->io = NULL;
 }
 

@@ -20,19 +20,18 @@ range_line(const char **p, size_t *n)
 	return line;
 }
 
-/* All of s, which has to be digits, in 128 bits that stop growing; -1 when it is none. */
+/* All of s, which has to be digits; no file is as long as the greatest number. -1: it is none. */
 static __int128
 naive_number(const char *s, size_t n)
 {
-	const __int128 huge = (__int128)1 << 100;
 	__int128 v = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (s[i] < '0' || s[i] > '9')
 			return -1;
 		v = v * 10 + (s[i] - '0');
-		if (v > huge)
-			v = huge;
+		if (v > UINT64_MAX)
+			v = UINT64_MAX;
 	}
 	return n == 0 ? -1 : v;
 }

@@ -22,12 +22,12 @@ struct fuzz_ini {
 	unsigned errors;
 };
 
-#define FUZZ_INI_CHECK(x) \
-	do { \
-		if (!(x)) { \
+#define FUZZ_INI_CHECK(x)                                    \
+	do {                                                 \
+		if (!(x)) {                                  \
 			fprintf(stderr, "not so: %s\n", #x); \
-			abort(); \
-		} \
+			abort();                             \
+		}                                            \
 	} while (0)
 
 static void
@@ -105,9 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_INI_CHECK(again != NULL);
 	second = fuzz_ini_dump(again);
 	config_unref(again);
-	/* times are written in their shortest form only once they were given */
-	if (first.n == second.n)
-		FUZZ_INI_CHECK(memcmp(first.p, second.p, first.n) == 0);
+	FUZZ_INI_CHECK(first.n == second.n && memcmp(first.p, second.p, first.n) == 0);
 	buf_clear(&first);
 	buf_clear(&second);
 	return 0;

@@ -15,12 +15,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FUZZ_ORIGIN_CHECK(x) \
-	do { \
-		if (!(x)) { \
+#define FUZZ_ORIGIN_CHECK(x)                                 \
+	do {                                                 \
+		if (!(x)) {                                  \
 			fprintf(stderr, "not so: %s\n", #x); \
-			abort(); \
-		} \
+			abort();                             \
+		}                                            \
 	} while (0)
 
 static bool

@@ -17,15 +17,15 @@ accept_each(accept_fn *accept, const char *const *texts, size_t n, int expected)
 	}
 }
 
-#define ACCEPT(fn, ...) \
-	do { \
+#define ACCEPT(fn, ...)                                             \
+	do {                                                        \
 		static const char *const texts[] = { __VA_ARGS__ }; \
-		accept_each(fn, texts, UNIT_COUNT(texts), 0); \
+		accept_each(fn, texts, UNIT_COUNT(texts), 0);       \
 	} while (0)
-#define REFUSE(fn, ...) \
-	do { \
+#define REFUSE(fn, ...)                                             \
+	do {                                                        \
 		static const char *const texts[] = { __VA_ARGS__ }; \
-		accept_each(fn, texts, UNIT_COUNT(texts), -1); \
+		accept_each(fn, texts, UNIT_COUNT(texts), -1);      \
 	} while (0)
 
 START_TEST(accept_words)
@@ -69,9 +69,10 @@ START_TEST(accept_hosts)
 {
 	ACCEPT(config_accept_host, "a", "App.Example.com", "*.example.com", "a_b.c", "127.0.0.1",
 	    "[::1]", "xn--bcher-kva.example");
-	REFUSE(config_accept_host, "*", "*.", "*example.com", "a.*.com", "a:80", "a/b",
-	    "http://a", "a..b", ".a", "a.", "[::1", "b\xc3\xbc"
-						    "cher.example",
+	REFUSE(config_accept_host, "*", "*.", "*example.com", "a.*.com", "a:80", "a/b", "http://a",
+	    "a..b", ".a", "a.", "[::1",
+	    "b\xc3\xbc"
+	    "cher.example",
 	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b");
 }
 END_TEST

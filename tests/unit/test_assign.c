@@ -6,8 +6,8 @@ START_TEST(assign_fills_in_the_defaults)
 	const struct config_websocket *ws;
 	struct unit_config u;
 
-	unit_config_good(&u,
-	    "[backend b]\nAddress=unix:/b\n[route b]\nPath=/b\nAction=forward\nBackend=b\n");
+	unit_config_good(
+	    &u, "[backend b]\nAddress=unix:/b\n[route b]\nPath=/b\nAction=forward\nBackend=b\n");
 	ck_assert_uint_eq(u.c->server.workers, 0);
 	ck_assert_ptr_null(u.c->server.user);
 	ck_assert_ptr_null(u.c->server.group);

@@ -1,6 +1,7 @@
 /* Unit tests of src/config/dump.c: what is dumped is in force, and reads back as the same. */
 #include "unit_config.h"
 
+#include "base/mem.h"
 #include "config/keys.h"
 
 static const char dump_text[] =
@@ -10,7 +11,7 @@ static const char dump_text[] =
     "IdleConnectionTimeout=0\n"
     "[websocket]\nAllowedOrigins=https://a.example *\nKeepAliveInterval=30\nValidateUTF8=off\n"
     "RequireOrigin=With-Cookie\n"
-    "[backend app]\nAddress=unix:/a\nResponseTimeout=90s\nConnectTimeout=\nForwardedHeaders=off\n"
+    "[backend app]\nAddress=unix:/a\nResponseTimeout=\nConnectTimeout=\nForwardedHeaders=off\n"
     "[route a]\nHost=*.A.example\nPath=/x/*\nAction=Forward\nBackend=app\nMaxAge=1d\n"
     "AllowedOrigins=\n"
     "[route b]\nPath=/y\nAction=static\nDocumentRoot=/tmp\nSubprotocols=a b\n" UNIT_CONFIG_REST;
@@ -77,8 +78,8 @@ dump_has(const struct buf *b, const struct unit_config *u, const char *line)
 
 	/* "F" stands for the path */
 	if (f != NULL)
-		snprintf(text, sizeof(text), "\n%.*s  # %s%s\n", (int)(f - line), line, u->path,
-		    f + 5);
+		snprintf(
+		    text, sizeof(text), "\n%.*s  # %s%s\n", (int)(f - line), line, u->path, f + 5);
 	else
 		snprintf(text, sizeof(text), "\n%s\n", line);
 	ck_assert_msg(strstr(b->p, text) != NULL, "no %s in\n%s", text, b->p);
@@ -187,6 +188,26 @@ START_TEST(dump_reports_a_failed_write)
 }
 END_TEST
 
+START_TEST(dump_survives_each_failed_allocation)
+{
+	struct unit_config u;
+	unsigned long n = 0;
+	int fd = open("/dev/null", O_WRONLY), pending = 0, rc;
+
+	unit_config_good(&u, "");
+	for (; !pending; n++) {
+		mem_fail_nth(n + 1);
+		rc = config_dump(u.c, fd);
+		pending = mem_fail_pending();
+		mem_fail_nth(0);
+		ck_assert_int_eq(rc, pending ? 0 : -1);
+	}
+	ck_assert_uint_gt(n, 3);
+	close(fd);
+	unit_config_clear(&u);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -195,6 +216,7 @@ main(void)
 		dump_reads_back_as_the_same,
 		dump_has_every_key_of_the_table,
 		dump_reports_a_failed_write,
+		dump_survives_each_failed_allocation,
 	};
 
 	return unit_run("dump", cases, UNIT_COUNT(cases));

@@ -452,6 +452,31 @@ START_TEST(http1_asks_for_more_at_every_cut_of_a_good_head)
 }
 END_TEST
 
+/* The last byte of each is the one that no head can have there. */
+START_TEST(http1_scan_refuses_at_the_first_bad_byte)
+{
+	static const char *const requests[] = { "\x16", " ", "\n", "\r\r", "\r\n\r", "G\r", "G\t",
+		"G:", "GET \x01", "GET \t", "GET /\r", "GET /\x80", "GET / HTTP/1.1 ", "GET / \x7f",
+		"GET / HTTP/1.1\n", "GET / HTTP/1.1\r\r", "GET / HTTP/1.1\r\n ",
+		"GET / HTTP/1.1\r\n\t", "GET / HTTP/1.1\r\n:", "GET / HTTP/1.1\r\n\n",
+		GET " ", GET "\t", GET ":", GET "X ", GET "X\t", GET "X\r", GET "X\x80", GET "X: \x01",
+		GET "X: \n", GET "X: y\r ", GET "\r\r", GET "\r ", GET "X:\r\n " };
+	static const char *const responses[] = { "h", "\r", " ", "HTTP/1.1 200 \x01",
+		"HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\r\n ", "HTTP/1.1 200 OK\r\nX " };
+	size_t head_n;
+
+	for (size_t i = 0; i < UNIT_COUNT(requests) + UNIT_COUNT(responses); i++) {
+		bool is_request = i < UNIT_COUNT(requests);
+		const char *text = is_request ? requests[i] : responses[i - UNIT_COUNT(requests)];
+		enum http1_kind kind = is_request ? HTTP1_REQUEST : HTTP1_RESPONSE;
+		size_t n = strlen(text);
+
+		ck_assert_msg(h1_scan(kind, text, n - 1, &head_n) == HTTP1_MORE, "%s", text);
+		ck_assert_msg(h1_scan(kind, text, n, &head_n) == HTTP1_BAD, "%s", text);
+	}
+}
+END_TEST
+
 /* Every byte at every place: scan and parser never disagree, and no control gets through. */
 START_TEST(http1_scan_and_parser_agree_on_every_single_damage)
 {
@@ -662,6 +687,7 @@ main(void)
 		http1_refuses_bad_request_lines,
 		http1_wants_exactly_one_good_host,
 		http1_asks_for_more_at_every_cut_of_a_good_head,
+		http1_scan_refuses_at_the_first_bad_byte,
 		http1_scan_and_parser_agree_on_every_single_damage,
 		http1_says_the_same_when_asked_again,
 		http1_bounds_the_request_line,

@@ -88,6 +88,8 @@ START_TEST(http_etag_list_compares_weakly_and_strongly)
 		{ "W/\"1\"", "W/\"2\"", true, false },
 		{ "W/\"1\"", "\"1\"", false, false },
 		{ "W/\"1\"", "\"1\"", true, true },
+		{ "\"1\"", "W/\"1\"", false, false },
+		{ "\"1\"", "W/\"1\"", true, true },
 		{ "\"1\"", "\"1\"", false, true },
 		{ "\"1\"", "\"1\"", true, true },
 		{ "*", "\"1\"", false, true },

@@ -44,8 +44,8 @@ START_TEST(keys_are_complete)
 		ck_assert_msg(k->accept == NULL || k->expected != NULL, "%s", k->name);
 		config_key_expected(k, expected, sizeof(expected));
 		ck_assert_msg(expected[0] != '\0', "%s", k->name);
-		ck_assert_msg(config_key_find(k->section, span_from_str(k->name)) == k, "%s",
-		    k->name);
+		ck_assert_msg(
+		    config_key_find(k->section, span_from_str(k->name)) == k, "%s", k->name);
 		if (k->type <= CONFIG_T_TIME)
 			ck_assert_msg(k->min < k->max, "%s", k->name);
 	}
@@ -64,14 +64,13 @@ START_TEST(keys_defaults_parse)
 		buf_init(&b, 1000);
 		if (k->def[0] == '\0')
 			continue;
-		ck_assert_msg(config_value_set(k, &base, span_from_str(k->def), &why) ==
-			CONFIG_VALUE_OK,
+		ck_assert_msg(
+		    config_value_set(k, &base, span_from_str(k->def), &why) == CONFIG_VALUE_OK,
 		    "%s", k->name);
 		/* assign.c compares what is not built with the default as it is written */
 		ck_assert_int_eq(config_value_format(k, &base, &b), 0);
 		if (k->unbuilt != NULL)
-			ck_assert_msg(
-			    span_eq(buf_span(&b), span_from_str(k->def)), "%s", k->name);
+			ck_assert_msg(span_eq(buf_span(&b), span_from_str(k->def)), "%s", k->name);
 		buf_clear(&b);
 		config_value_clear(k, &base);
 	}

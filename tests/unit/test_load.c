@@ -193,8 +193,9 @@ START_TEST(load_takes_only_so_much)
 	ck_assert_int_eq(ftruncate(fd, (17 << 20)), 0);
 	close(fd);
 	unit_config_load(&u, NULL, 0);
-	ck_assert_ptr_nonnull(strstr(unit_config_log(&u), "F:0: the file cannot be read: File too "
-							  "large\n"));
+	ck_assert_ptr_nonnull(strstr(unit_config_log(&u),
+	    "F:0: the file cannot be read: File too "
+	    "large\n"));
 	unit_config_clear(&u);
 }
 END_TEST
@@ -228,8 +229,8 @@ load_fail_each(struct unit_config *u, const struct config_set *sets, size_t n_se
 		c = config_load(u->path, sets, n_sets, unit_config_report, u);
 		pending = mem_fail_pending();
 		mem_fail_nth(0);
-		ck_assert_msg((c == NULL) == !pending, "allocation %lu: %s", n + 1,
-		    unit_config_log(u));
+		ck_assert_msg(
+		    (c == NULL) == !pending, "allocation %lu: %s", n + 1, unit_config_log(u));
 		ck_assert_msg(pending || strstr(unit_config_log(u), "out of memory") != NULL,
 		    "allocation %lu: %s", n + 1, unit_config_log(u));
 		config_unref(c);

@@ -96,8 +96,8 @@ START_TEST(origin_is_compared_as_rfc_6454_says)
 		struct config_websocket ws;
 
 		origin_init(&ws, rows[i].allowed);
-		ck_assert_msg(origin_check(&ws, 1, span_from_str(rows[i].origin), true) ==
-			rows[i].verdict,
+		ck_assert_msg(
+		    origin_check(&ws, 1, span_from_str(rows[i].origin), true) == rows[i].verdict,
 		    "[%s] with [%s]", rows[i].allowed, rows[i].origin);
 		origin_clear(&ws);
 	}

@@ -6,13 +6,13 @@
 #define ROUTE(name, match) "[route " name "]\nAction=echo\n" match "\n"
 
 static const char route_text[] = "[listen a]\nAddress=*:0\n" ROUTE("any", "Path=/*")
-    ROUTE("any-exact", "Path=/app") ROUTE("any-app", "Path=/app/*") ROUTE(
-	"any-deep", "Path=/app/deep/*") ROUTE("any-deep-x", "Path=/app/deep/x")
-	ROUTE("utf8", "Path=/\xc3\xbc b/*") ROUTE("wild", "Host=*.example.com\nPath=/app/*")
-	    ROUTE("wilder", "Host=*.b.example.com\nPath=/app/*")
-		ROUTE("host", "Host=a.b.example.com\nPath=/host/*")
-		    ROUTE("six", "Host=[::1]\nPath=/*") "[route files]\nAction=static\n"
-							"DocumentRoot=/tmp\nPath=/files/*\n";
+    ROUTE("any-exact", "Path=/app") ROUTE("any-app", "Path=/app/*")
+	ROUTE("any-deep", "Path=/app/deep/*") ROUTE("any-deep-x", "Path=/app/deep/x")
+	    ROUTE("utf8", "Path=/\xc3\xbc b/*") ROUTE("wild", "Host=*.example.com\nPath=/app/*")
+		ROUTE("wilder", "Host=*.b.example.com\nPath=/app/*")
+		    ROUTE("host", "Host=a.b.example.com\nPath=/host/*")
+			ROUTE("six", "Host=[::1]\nPath=/*") "[route files]\nAction=static\n"
+							    "DocumentRoot=/tmp\nPath=/files/*\n";
 
 static void
 route_load(struct unit_config *u)
@@ -185,8 +185,7 @@ START_TEST(route_prefix_is_counted_as_sent)
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		r = route_find(u.c, SPAN_LIT("x"), span_from_str(rows[i].path));
 		ck_assert_str_eq(r->name, "files");
-		ck_assert_uint_eq(
-		    route_prefix_bytes(r, span_from_str(rows[i].path)), rows[i].n);
+		ck_assert_uint_eq(route_prefix_bytes(r, span_from_str(rows[i].path)), rows[i].n);
 	}
 	r = route_find(u.c, SPAN_LIT("x"), SPAN_LIT("/%61pp"));
 	ck_assert_uint_eq(route_prefix_bytes(r, SPAN_LIT("/%61pp")), 6);

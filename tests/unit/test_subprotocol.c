@@ -25,8 +25,7 @@ START_TEST(subprotocol_picks_the_clients_first)
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
-		struct span s =
-		    subprotocol_pick(span_from_str(rows[i].offers), &subprotocol_list);
+		struct span s = subprotocol_pick(span_from_str(rows[i].offers), &subprotocol_list);
 
 		ck_assert_msg(span_eq(s, span_from_str(rows[i].picked)), "\"%s\" gives \"%.*s\"",
 		    rows[i].offers, SPAN_ARG(s));

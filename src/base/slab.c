@@ -1,0 +1,179 @@
+/*
+ * Slabs.  See slab.h.
+ *
+ * A slab is SLAB_BYTES aligned to its size, so that an object finds its slab's header by
+ * masking.  Slabs with room are in the owner's list; a full one is in none; an empty one is given back
+ * but for one, which is kept so that a single object coming and going costs no system call.
+ */
+#include <sys/mman.h>
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/slab.h"
+
+struct slab_object {
+	struct slab_object *next;	/* of the free ones */
+};
+
+struct slab_page {
+	struct slab *owner;		/* borrowed */
+	struct slab_page *next, **prev;	/* of the owner's partial ones; prev NULL: full */
+	struct slab_object *free;	/* given back ones */
+	uint32_t n_used;
+	uint32_t n_touched;		/* objects behind these were never given */
+};
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SLAB_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLAB_CHECKED 1
+#endif
+#endif
+#ifndef SLAB_CHECKED
+#define SLAB_CHECKED 0
+#endif
+
+#define SLAB_HEADER ((sizeof(struct slab_page) + 7) & ~(size_t)7)
+
+void
+slab_init(struct slab *s, size_t object_bytes)
+{
+	memset(s, 0, sizeof(*s));
+	s->object_bytes = (object_bytes + 7) & ~(size_t)7;
+}
+
+static void
+slab_unlink(struct slab_page *pg)
+{
+	if ((*pg->prev = pg->next) != NULL)
+		pg->next->prev = pg->prev;
+	pg->prev = NULL;
+}
+
+static void
+slab_page_free(struct slab_page *pg)
+{
+	pg->owner->n_pages--;
+	slab_unlink(pg);
+	mem_pages_free(pg, SLAB_BYTES);
+}
+
+void
+slab_clear(struct slab *s)
+{
+	while (s->partial != NULL)
+		slab_page_free(s->partial);
+}
+
+#if SLAB_CHECKED
+
+/* Each object by itself, so that the sanitizer sees every misuse. */
+struct slab_checked {
+	struct slab *owner;
+	uint64_t data[];
+};
+
+void *
+slab_alloc(struct slab *s)
+{
+	struct slab_checked *c = mem_zalloc(sizeof(*c) + s->object_bytes);
+
+	if (c == NULL)
+		return NULL;
+	c->owner = s;
+	s->used++;
+	return c->data;
+}
+
+void
+slab_free(void *p)
+{
+	struct slab_checked *c;
+
+	if (p == NULL)
+		return;
+	c = (struct slab_checked *)(void *)((char *)p - offsetof(struct slab_checked, data));
+	c->owner->used--;
+	mem_free(c);
+}
+
+#else
+
+static struct slab_page *
+slab_page_of(void *p)
+{
+	return (struct slab_page *)((uintptr_t)p & ~(uintptr_t)(SLAB_BYTES - 1));
+}
+
+static size_t
+slab_capacity(const struct slab *s)
+{
+	return (SLAB_BYTES - SLAB_HEADER) / s->object_bytes;
+}
+
+static void
+slab_link(struct slab *s, struct slab_page *pg)
+{
+	if ((pg->next = s->partial) != NULL)
+		pg->next->prev = &pg->next;
+	pg->prev = &s->partial;
+	s->partial = pg;
+}
+
+static struct slab_page *
+slab_page_new(struct slab *s)
+{
+	struct slab_page *pg;
+
+	if ((pg = mem_pages(SLAB_BYTES)) == NULL)
+		return NULL;
+	pg->owner = s;		/* the kernel's pages are zeroed */
+	s->n_pages++;
+	slab_link(s, pg);
+	return pg;
+}
+
+void *
+slab_alloc(struct slab *s)
+{
+	struct slab_page *pg = s->partial;
+	struct slab_object *o;
+
+	if (pg == NULL && (pg = slab_page_new(s)) == NULL)
+		return NULL;
+	if ((o = pg->free) != NULL) {
+		pg->free = o->next;
+		memset(o, 0, s->object_bytes);
+	} else {
+		o = (struct slab_object *)(void *)((char *)pg + SLAB_HEADER +
+		    pg->n_touched++ * s->object_bytes);
+	}
+	s->used++;
+	if (++pg->n_used == slab_capacity(s))
+		slab_unlink(pg);
+	return o;
+}
+
+void
+slab_free(void *p)
+{
+	struct slab_page *pg;
+	struct slab_object *o = p;
+	struct slab *s;
+
+	if (p == NULL)
+		return;
+	pg = slab_page_of(p);
+	s = pg->owner;
+	s->used--;
+	o->next = pg->free;
+	pg->free = o;
+	if (pg->prev == NULL)
+		slab_link(s, pg);
+	if (--pg->n_used == 0 && (s->partial != pg || pg->next != NULL))
+		slab_page_free(pg);
+}
+
+#endif
