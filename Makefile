@@ -262,6 +262,7 @@ man_path = $(mandir)/man$(subst .,,$(suffix $1))/$1
 # files that name installed paths
 SUBSTITUTE = sed -e 's,@sbindir@,$(sbindir),g' -e 's,@bindir@,$(bindir),g' -e 's,@sysconfdir@,$(sysconfdir),g' \
 	-e 's,@localstatedir@,$(localstatedir),g' -e 's,@pkgdatadir@,$(pkgdatadir),g' -e 's,@VERSION@,$(VERSION),g' \
+	-e 's,@service_type@,$(if $(filter yes,$(HAVE_SYSTEMD)),notify,exec),g' \
 	-e 's,^DocumentRoot=conf/,DocumentRoot=$(pkgdatadir)/,'
 
 install: all

@@ -15,15 +15,15 @@
 #include "codec/http_chars.h"
 
 enum scan_state {
-	SCAN_BEGIN,		/* request: a leading CRLF may come */
+	SCAN_BEGIN, /* request: a leading CRLF may come */
 	SCAN_BEGIN_LF,
-	SCAN_START,		/* first byte of the start line */
+	SCAN_START, /* first byte of the start line */
 	SCAN_METHOD,
 	SCAN_TARGET,
-	SCAN_VERSION,		/* behind the target */
-	SCAN_STATUS,		/* a status line */
-	SCAN_LINE_LF,		/* behind the CR of the start line or of a field line */
-	SCAN_FIELD,		/* first byte of a field line or of the empty line */
+	SCAN_VERSION, /* behind the target */
+	SCAN_STATUS,  /* a status line */
+	SCAN_LINE_LF, /* behind the CR of the start line or of a field line */
+	SCAN_FIELD,   /* first byte of a field line or of the empty line */
 	SCAN_NAME,
 	SCAN_VALUE,
 	SCAN_END_LF,
@@ -40,12 +40,12 @@ http1_scan_init(struct http1_scan *s, enum http1_kind kind)
 
 /* A byte of a part of the start line: bytes of the class, until `end` leads to the next state. */
 static enum http1_status
-scan_start_line(struct http1_scan *s, unsigned char b, unsigned class, unsigned char end,
-    enum scan_state next)
+scan_start_line(
+    struct http1_scan *s, unsigned char b, unsigned class, unsigned char end, enum scan_state next)
 {
 	if (s->pos - s->line_start >= HTTP1_MAX_LINE && b != '\r')
-		return s->state == SCAN_TARGET || s->state == SCAN_VERSION ?
-		    HTTP1_TARGET_TOO_LONG : HTTP1_TOO_LARGE;
+		return s->state == SCAN_TARGET || s->state == SCAN_VERSION ? HTTP1_TARGET_TOO_LONG
+									   : HTTP1_TOO_LARGE;
 	if (b == end)
 		s->state = (uint8_t)next;
 	else if ((http_chars[b] & class) == 0)
@@ -61,7 +61,7 @@ scan_field(struct http1_scan *s, unsigned char b)
 		s->state = SCAN_END_LF;
 		return HTTP1_MORE;
 	}
-	if ((http_chars[b] & HTTP_C_TOKEN) == 0)	/* white space too: obs-fold (RFC 9112 5.2) */
+	if ((http_chars[b] & HTTP_C_TOKEN) == 0) /* white space too: obs-fold (RFC 9112 5.2) */
 		return HTTP1_BAD;
 	if (s->fields == HTTP1_MAX_FIELDS)
 		return HTTP1_TOO_LARGE;
@@ -76,7 +76,7 @@ scan_byte(struct http1_scan *s, unsigned char b)
 {
 	switch ((enum scan_state)s->state) {
 	case SCAN_BEGIN:
-		if (b == '\r') {	/* one empty line is passed over (RFC 9112 2.2) */
+		if (b == '\r') { /* one empty line is passed over (RFC 9112 2.2) */
 			s->state = SCAN_BEGIN_LF;
 			return HTTP1_MORE;
 		}
@@ -100,19 +100,19 @@ scan_byte(struct http1_scan *s, unsigned char b)
 	case SCAN_NAME:
 		if (b == ':')
 			s->state = SCAN_VALUE;
-		else if ((http_chars[b] & HTTP_C_TOKEN) == 0)	/* SP before ':' (RFC 9112 5.1) */
+		else if ((http_chars[b] & HTTP_C_TOKEN) == 0) /* SP before ':' (RFC 9112 5.1) */
 			return HTTP1_BAD;
 		return HTTP1_MORE;
 	case SCAN_VALUE:
 		if (b == '\r')
 			s->state = SCAN_LINE_LF;
-		else if ((http_chars[b] & HTTP_C_VALUE) == 0)	/* NUL, LF, ... (RFC 9110 5.5) */
+		else if ((http_chars[b] & HTTP_C_VALUE) == 0) /* NUL, LF, ... (RFC 9110 5.5) */
 			return HTTP1_BAD;
 		return HTTP1_MORE;
 	case SCAN_BEGIN_LF:
 	case SCAN_LINE_LF:
 	case SCAN_END_LF:
-		if (b != '\n')	/* a bare CR (RFC 9112 2.2) */
+		if (b != '\n') /* a bare CR (RFC 9112 2.2) */
 			return HTTP1_BAD;
 		if (s->state == SCAN_END_LF) {
 			s->state = SCAN_DONE;
@@ -140,13 +140,13 @@ http1_scan(struct http1_scan *s, const char *p, size_t n, size_t *head_n)
 		enum http1_status status = scan_byte(s, (unsigned char)p[s->pos]);
 
 		if (status != HTTP1_OK && status != HTTP1_MORE)
-			return status;	/* pos stays: asked again, it says the same */
+			return status; /* pos stays: asked again, it says the same */
 		s->pos++;
 		if (status == HTTP1_OK) {
 			*head_n = s->pos;
 			return HTTP1_OK;
 		}
-		if (s->state == SCAN_VALUE)	/* most of a head is values */
+		if (s->state == SCAN_VALUE) /* most of a head is values */
 			while (s->pos < end && http_char_is(p[s->pos], HTTP_C_VALUE))
 				s->pos++;
 	}
@@ -159,7 +159,7 @@ parse_line(struct span *rest, struct span *line)
 {
 	const char *lf = rest->n != 0 ? memchr(rest->p, '\n', rest->n) : NULL;
 
-	if (lf == NULL || lf == rest->p || lf[-1] != '\r')	/* a bare LF (RFC 9112 2.2) */
+	if (lf == NULL || lf == rest->p || lf[-1] != '\r') /* a bare LF (RFC 9112 2.2) */
 		return false;
 	*line = (struct span){ rest->p, (size_t)(lf - 1 - rest->p) };
 	rest->n -= line->n + 2;
@@ -214,9 +214,10 @@ parse_path(struct span t, struct http_head *out)
 	for (i = 0; i < t.n && t.p[i] != '?'; i++) {
 		if (!http_char_is(t.p[i], HTTP_C_PATH))
 			return HTTP1_BAD;
-		if (t.p[i] == '%' && (t.n - i < 3 || !http_char_is(t.p[i + 1], HTTP_C_HEX) ||
-		    !http_char_is(t.p[i + 2], HTTP_C_HEX)))
-			return HTTP1_BAD;	/* RFC 3986 2.1 */
+		if (t.p[i] == '%' &&
+		    (t.n - i < 3 || !http_char_is(t.p[i + 1], HTTP_C_HEX) ||
+			!http_char_is(t.p[i + 2], HTTP_C_HEX)))
+			return HTTP1_BAD; /* RFC 3986 2.1 */
 	}
 	out->path = (struct span){ t.p, i };
 	if (i == t.n)
@@ -245,17 +246,17 @@ parse_absolute(struct span t, struct http_head *out)
 	for (i = 0; i < t.n && t.p[i] != '/' && t.p[i] != '?'; i++)
 		;
 	out->authority = (struct span){ t.p, i };
-	if (!http_is_authority(out->authority))	/* no userinfo either (RFC 9110 4.2.4) */
+	if (!http_is_authority(out->authority)) /* no userinfo either (RFC 9110 4.2.4) */
 		return HTTP1_BAD;
 	t.p += i;
 	t.n -= i;
 	if (t.n == 0 && span_eq(out->method, SPAN_LIT("OPTIONS"))) {
-		out->path = SPAN_LIT("*");	/* RFC 9112 3.2.4 */
+		out->path = SPAN_LIT("*"); /* RFC 9112 3.2.4 */
 		return HTTP1_OK;
 	}
 	if (parse_path(t, out) != HTTP1_OK)
 		return HTTP1_BAD;
-	if (out->path.n == 0)	/* RFC 9110 4.2.3 */
+	if (out->path.n == 0) /* RFC 9110 4.2.3 */
 		out->path = SPAN_LIT("/");
 	return HTTP1_OK;
 }
@@ -300,7 +301,7 @@ parse_request_line(struct span line, struct http_head *out)
 		return parse_connect(out->target, out);
 	if (out->target.p[0] == '/')
 		return parse_path(out->target, out);
-	if (span_eq(out->target, SPAN_LIT("*"))) {	/* RFC 9112 3.2.4 */
+	if (span_eq(out->target, SPAN_LIT("*"))) { /* RFC 9112 3.2.4 */
 		out->path = out->target;
 		return span_eq(out->method, SPAN_LIT("OPTIONS")) ? HTTP1_OK : HTTP1_BAD;
 	}
@@ -355,7 +356,7 @@ parse_coding(const struct http_head *h)
 			continue;
 		list = h->field[i].value;
 		while (span_next_item(&list, &item)) {
-			if (!http_is_token(item))	/* parameters, quotes */
+			if (!http_is_token(item)) /* parameters, quotes */
 				return HTTP1_BAD;
 			last_is_chunked = span_eq_nocase(item, SPAN_LIT("chunked"));
 			if (last_is_chunked)
@@ -390,14 +391,14 @@ parse_framing(struct http_head *h, const struct parse_known *k, enum http_body n
 {
 	h->body = none;
 	if (k->codings != 0) {
-		if (k->lengths != 0 || h->minor == 0)	/* request smuggling (RFC 9112 6.1) */
+		if (k->lengths != 0 || h->minor == 0) /* request smuggling (RFC 9112 6.1) */
 			return HTTP1_BAD;
 		if (k->codings > 1 || !span_eq_nocase(k->coding->value, SPAN_LIT("chunked")))
 			return parse_coding(h);
 		h->body = HTTP_BODY_CHUNKED;
 		return HTTP1_OK;
 	}
-	if (k->lengths > 1)	/* RFC 9110 8.6: "or reject", even when they agree */
+	if (k->lengths > 1) /* RFC 9110 8.6: "or reject", even when they agree */
 		return HTTP1_BAD;
 	if (k->lengths == 1) {
 		if (!parse_length(k->length->value, &h->content_length))
@@ -430,7 +431,7 @@ http1_parse_request(const char *p, size_t n, struct http_head *out)
 	memset(out, 0, offsetof(struct http_head, field));
 	if (n > HTTP1_MAX_HEAD)
 		return HTTP1_TOO_LARGE;
-	if (n >= 2 && p[0] == '\r' && p[1] == '\n') {	/* RFC 9112 2.2 */
+	if (n >= 2 && p[0] == '\r' && p[1] == '\n') { /* RFC 9112 2.2 */
 		rest.p += 2;
 		rest.n -= 2;
 	}
@@ -444,7 +445,7 @@ http1_parse_request(const char *p, size_t n, struct http_head *out)
 	    (status = parse_framing(out, &known, HTTP_BODY_NONE)) != HTTP1_OK)
 		return status;
 	out->keep_alive = !known.close && (out->minor == 1 || known.keep_alive); /* RFC 9112 9.3 */
-	out->expect_continue = known.expect && out->minor == 1;	/* RFC 9110 10.1.1 */
+	out->expect_continue = known.expect && out->minor == 1; /* RFC 9110 10.1.1 */
 	return HTTP1_OK;
 }
 
@@ -462,10 +463,10 @@ parse_status_line(struct span line, struct http_head *out)
 		return status;
 	d = line.p + 9;
 	if (line.p[8] != ' ' || d[0] < '1' || d[0] > '5' || d[1] < '0' || d[1] > '9' ||
-	    d[2] < '0' || d[2] > '9')	/* RFC 9110 15: 100 to 599 */
+	    d[2] < '0' || d[2] > '9') /* RFC 9110 15: 100 to 599 */
 		return HTTP1_BAD;
-	out->status = (unsigned)(d[0] - '0') * 100 + (unsigned)(d[1] - '0') * 10 +
-	    (unsigned)(d[2] - '0');
+	out->status =
+	    (unsigned)(d[0] - '0') * 100 + (unsigned)(d[1] - '0') * 10 + (unsigned)(d[2] - '0');
 	if (line.n == 12)
 		return HTTP1_OK;
 	if (line.p[12] != ' ')

@@ -16,28 +16,28 @@
 
 #include "base/span.h"
 
-#define HTTP1_MAX_LINE 8192	/* request line or status line, bytes without CRLF; a field
-				 * line may fill the head */
-#define HTTP1_MAX_HEAD 32768	/* whole head with its final empty line */
+/* Request line or status line, bytes without CRLF; a field line may fill the head. */
+#define HTTP1_MAX_LINE 8192
+#define HTTP1_MAX_HEAD 32768 /* whole head with its final empty line */
 #define HTTP1_MAX_FIELDS 100
 
 enum http1_status {
-	HTTP1_OK,		/* the head is complete */
-	HTTP1_MORE,		/* no error so far, not complete */
-	HTTP1_BAD,		/* syntax: 400 */
-	HTTP1_BAD_VERSION,	/* HTTP/x.y that is not 1.0 or 1.1: 505 */
-	HTTP1_BAD_CODING,	/* a transfer coding but chunked: 501 */
-	HTTP1_TARGET_TOO_LONG,	/* 414 */
-	HTTP1_TOO_LARGE,	/* the head, the number of fields, a method or status line: 431 */
+	HTTP1_OK,	       /* the head is complete */
+	HTTP1_MORE,	       /* no error so far, not complete */
+	HTTP1_BAD,	       /* syntax: 400 */
+	HTTP1_BAD_VERSION,     /* HTTP/x.y that is not 1.0 or 1.1: 505 */
+	HTTP1_BAD_CODING,      /* a transfer coding but chunked: 501 */
+	HTTP1_TARGET_TOO_LONG, /* 414 */
+	HTTP1_TOO_LARGE,       /* the head, the number of fields, a method or status line: 431 */
 };
 
 /* The start line takes part in the scan: it says which rules hold. */
 enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE };
 
 struct http1_scan {
-	uint32_t pos;		/* bytes looked at so far */
-	uint32_t line_start;	/* where the current line starts */
-	uint16_t fields;	/* field lines so far */
+	uint32_t pos;	     /* bytes looked at so far */
+	uint32_t line_start; /* where the current line starts */
+	uint16_t fields;     /* field lines so far */
 	uint8_t kind;
 	uint8_t state;
 };
@@ -53,40 +53,39 @@ void http1_scan_init(struct http1_scan *s, enum http1_kind kind);
  * (5.1), an empty or over-long line.  For requests at most one leading CRLF
  * is passed over (2.2): it counts as part of the head.
  */
-enum http1_status http1_scan(struct http1_scan *s, const char *p, size_t n,
-    size_t *head_n);
+enum http1_status http1_scan(struct http1_scan *s, const char *p, size_t n, size_t *head_n);
 
 struct http_field {
-	struct span name;	/* as sent; compare without regard to case */
-	struct span value;	/* without white space around it; no CR, LF, NUL or other
+	struct span name;  /* as sent; compare without regard to case */
+	struct span value; /* without white space around it; no CR, LF, NUL or other
 				 * control characters but HTAB; bytes >= 0x80 may be in it */
 };
 
 enum http_body {
-	HTTP_BODY_NONE,		/* request: no body; response: see http1_response_body */
-	HTTP_BODY_LENGTH,	/* Content-Length, may be 0 */
+	HTTP_BODY_NONE,	  /* request: no body; response: see http1_response_body */
+	HTTP_BODY_LENGTH, /* Content-Length, may be 0 */
 	HTTP_BODY_CHUNKED,
-	HTTP_BODY_EOF,		/* response only: until the connection ends */
+	HTTP_BODY_EOF, /* response only: until the connection ends */
 };
 
 /* A request or response as the HTTP layers hand it on; also made from HTTP/2. */
 struct http_head {
 	/* request */
 	struct span method;
-	struct span target;	/* as sent */
-	struct span scheme;	/* absolute-form or HTTP/2; else empty */
-	struct span authority;	/* Host, absolute-form's or :authority; validated host[:port] */
-	struct span path;	/* absolute path without the query, as sent; "*" for OPTIONS * */
-	struct span query;	/* without the '?'; p is NULL when there was no '?' */
+	struct span target;    /* as sent */
+	struct span scheme;    /* absolute-form or HTTP/2; else empty */
+	struct span authority; /* Host, absolute-form's or :authority; validated host[:port] */
+	struct span path;      /* absolute path without the query, as sent; "*" for OPTIONS * */
+	struct span query;     /* without the '?'; p is NULL when there was no '?' */
 	/* response */
-	unsigned status;	/* 100 to 999 */
+	unsigned status; /* 100 to 999 */
 	struct span reason;
 	/* both */
-	unsigned minor;		/* HTTP/1.minor; 0 or 1 */
-	bool keep_alive;	/* by version and Connection (RFC 9112 9.3) */
-	bool expect_continue;	/* Expect: 100-continue */
+	unsigned minor;	      /* HTTP/1.minor; 0 or 1 */
+	bool keep_alive;      /* by version and Connection (RFC 9112 9.3) */
+	bool expect_continue; /* Expect: 100-continue */
 	enum http_body body;
-	uint64_t content_length;	/* with HTTP_BODY_LENGTH */
+	uint64_t content_length; /* with HTTP_BODY_LENGTH */
 	size_t n_fields;
 	struct http_field field[HTTP1_MAX_FIELDS];
 };
@@ -106,8 +105,7 @@ struct http_head {
  * A query may hold what browsers send there though RFC 3986 does not know it
  * ([]|^{}`\), a path []|^; a '%' in a path must start an escape.
  */
-enum http1_status http1_parse_request(const char *p, size_t n,
-    struct http_head *out);
+enum http1_status http1_parse_request(const char *p, size_t n, struct http_head *out);
 
 /*
  * The same for responses; status 100 to 599 only.  body is what the fields say;
@@ -115,19 +113,15 @@ enum http1_status http1_parse_request(const char *p, size_t n,
  * (RFC 9112 6.3: HEAD, 1xx, 204, 304, 2xx to CONNECT have none; without
  * framing it is HTTP_BODY_EOF).
  */
-enum http1_status http1_parse_response(const char *p, size_t n,
-    struct http_head *out);
-enum http_body http1_response_body(const struct http_head *response,
-    struct span request_method);
+enum http1_status http1_parse_response(const char *p, size_t n, struct http_head *out);
+enum http_body http1_response_body(const struct http_head *response, struct span request_method);
 
 /* The first field of that name, or NULL; the number of them. */
-const struct http_field *http_head_find(const struct http_head *h,
-    const char *name);
+const struct http_field *http_head_find(const struct http_head *h, const char *name);
 size_t http_head_count(const struct http_head *h, const char *name);
 
 /* Whether any field of that name has the token in its comma-separated list. */
-bool http_head_list_has(const struct http_head *h, const char *name,
-    const char *token);
+bool http_head_list_has(const struct http_head *h, const char *name, const char *token);
 
 /*
  * Hop-by-hop (RFC 9110 7.6.1): Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
@@ -136,8 +130,8 @@ bool http_head_list_has(const struct http_head *h, const char *name,
  */
 bool http_head_is_hop_by_hop(const struct http_head *h, struct span name);
 
-bool http_is_token(struct span s);	/* RFC 9110 5.6.2 token, not empty */
-bool http_is_field_value(struct span s);	/* no control character but HTAB */
+bool http_is_token(struct span s);	 /* RFC 9110 5.6.2 token, not empty */
+bool http_is_field_value(struct span s); /* no control character but HTAB */
 /* host[:port], no userinfo, not empty; IPv6 in brackets; the port may be empty ("host:"). */
 bool http_is_authority(struct span s);
 
@@ -148,8 +142,8 @@ bool http_is_authority(struct span s);
  * fields and dropped (at most 8192 bytes).
  */
 struct http1_chunked {
-	uint64_t left;		/* of the current chunk */
-	uint32_t skipped;	/* extension or trailer bytes so far */
+	uint64_t left;	  /* of the current chunk */
+	uint32_t skipped; /* extension or trailer bytes so far */
 	uint8_t state;
 	uint8_t digits;
 };
@@ -159,7 +153,7 @@ void http1_chunked_init(struct http1_chunked *c);
 /* *used: bytes of p taken.  With _DATA *data is a run in p (not empty); call again with the
  * rest.  _MORE: all was taken.  _END: the last chunk and the trailers are over; bytes behind
  * *used are the next message's. */
-enum http1_chunk http1_chunked_feed(struct http1_chunked *c, const char *p,
-    size_t n, size_t *used, struct span *data);
+enum http1_chunk http1_chunked_feed(
+    struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data);
 
 #endif

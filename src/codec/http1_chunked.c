@@ -12,18 +12,18 @@
 #include "codec/http_chars.h"
 
 #define CHUNK_MAX_DIGITS 16
-#define CHUNK_MAX_EXT 4096	/* bytes for each chunk */
-#define CHUNK_MAX_TRAILER 8192	/* bytes, the empty line that ends it too */
+#define CHUNK_MAX_EXT 4096     /* bytes for each chunk */
+#define CHUNK_MAX_TRAILER 8192 /* bytes, the empty line that ends it too */
 
 enum chunk_state {
 	CHUNK_SIZE,
-	CHUNK_BWS,		/* white space before an extension */
+	CHUNK_BWS, /* white space before an extension */
 	CHUNK_EXT,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,
 	CHUNK_DATA_CR,
 	CHUNK_DATA_LF,
-	CHUNK_TRAILER,		/* first byte of a trailer line or of the last line */
+	CHUNK_TRAILER, /* first byte of a trailer line or of the last line */
 	CHUNK_NAME,
 	CHUNK_VALUE,
 	CHUNK_VALUE_LF,
@@ -130,8 +130,8 @@ chunk_step(struct http1_chunked *c, unsigned char b)
 }
 
 enum http1_chunk
-http1_chunked_feed(struct http1_chunked *c, const char *p, size_t n, size_t *used,
-    struct span *data)
+http1_chunked_feed(
+    struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data)
 {
 	size_t i = 0;
 

@@ -17,6 +17,7 @@
  * not know it (WHATWG URL 1.3, percent-encode sets): "[]|^" in both, "{}`\"
  * in a query.  Never in either: controls, SP, '"', '#', '<', '>', DEL and up.
  */
+/* clang-format off */
 const uint8_t http_chars[256] = {
 	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 	0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
@@ -51,6 +52,7 @@ const uint8_t http_chars[256] = {
 	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
 	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
 };
+/* clang-format on */
 
 bool
 http_is_token(struct span s)
@@ -100,7 +102,7 @@ chars_are_reg_name(struct span s)
 			return false;
 		}
 	}
-	return s.n > 0;	/* an empty host is refused (RFC 9110 4.2.1) */
+	return s.n > 0; /* an empty host is refused (RFC 9110 4.2.1) */
 }
 
 /* An IPv6 address; IPvFuture has no version yet and is refused, so are zones. */

@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HTTP_C_TOKEN 0x01	/* tchar (RFC 9110 5.6.2) */
-#define HTTP_C_VALUE 0x02	/* HTAB, SP, VCHAR, obs-text (RFC 9110 5.5) */
-#define HTTP_C_PATH 0x04	/* see http_chars.c */
+#define HTTP_C_TOKEN 0x01 /* tchar (RFC 9110 5.6.2) */
+#define HTTP_C_VALUE 0x02 /* HTAB, SP, VCHAR, obs-text (RFC 9110 5.5) */
+#define HTTP_C_PATH 0x04  /* see http_chars.c */
 #define HTTP_C_QUERY 0x08
-#define HTTP_C_HOST 0x10	/* unreserved and sub-delims (RFC 3986 3.2.2 reg-name) */
+#define HTTP_C_HOST 0x10 /* unreserved and sub-delims (RFC 3986 3.2.2 reg-name) */
 #define HTTP_C_HEX 0x20
-#define HTTP_C_GRAPH 0x40	/* VCHAR: 21 to 7E */
+#define HTTP_C_GRAPH 0x40 /* VCHAR: 21 to 7E */
 
 extern const uint8_t http_chars[256];
 

@@ -74,7 +74,7 @@ http_head_is_hop_by_hop(const struct http_head *h, struct span name)
 		SPAN_LIT("TE"), SPAN_LIT("Trailer"), SPAN_LIT("Transfer-Encoding"),
 		SPAN_LIT("Upgrade"), SPAN_LIT("Proxy-Authenticate"),
 		SPAN_LIT("Proxy-Authorization"), SPAN_LIT("Proxy-Authentication-Info"),
-		SPAN_LIT("HTTP2-Settings"),	/* RFC 7540 3.2.1 */
+		SPAN_LIT("HTTP2-Settings"), /* RFC 7540 3.2.1 */
 	};
 	/* For all recipients: naming them in Connection would take the message apart. */
 	static const struct span never[] = { SPAN_LIT("Host"), SPAN_LIT("Content-Length") };

@@ -28,8 +28,8 @@ static enum http_range
 range_suffix(uint64_t n, uint64_t size, uint64_t *first, uint64_t *last)
 {
 	if (n == 0)
-		return HTTP_RANGE_UNSATISFIABLE;	/* RFC 9110 14.1.2 */
-	if (size == 0)	/* satisfiable, but no first-last says "all of nothing" */
+		return HTTP_RANGE_UNSATISFIABLE; /* RFC 9110 14.1.2 */
+	if (size == 0) /* satisfiable, but no first-last says "all of nothing" */
 		return HTTP_RANGE_NONE;
 	*first = n < size ? size - n : 0;
 	*last = size - 1;
@@ -54,9 +54,9 @@ range_one(struct span s, uint64_t size, uint64_t *first, uint64_t *last)
 	if (s.n != 0 && (!range_take_number(&s, &b) || s.n != 0))
 		return HTTP_RANGE_NONE;
 	if (b < a)
-		return HTTP_RANGE_NONE;	/* invalid, to be ignored (RFC 9110 14.1.1) */
+		return HTTP_RANGE_NONE; /* invalid, to be ignored (RFC 9110 14.1.1) */
 	if (a >= size)
-		return HTTP_RANGE_UNSATISFIABLE;	/* RFC 9110 15.5.17 */
+		return HTTP_RANGE_UNSATISFIABLE; /* RFC 9110 15.5.17 */
 	*first = a;
 	*last = b < size ? b : size - 1;
 	return HTTP_RANGE_ONE;
@@ -70,7 +70,7 @@ http_range_parse(struct span value, uint64_t size, uint64_t *first, uint64_t *la
 
 	value = span_trim(value);
 	if (value.n < unit.n || !span_eq_nocase((struct span){ value.p, unit.n }, unit))
-		return HTTP_RANGE_NONE;	/* an unknown unit is ignored (RFC 9110 14.2) */
+		return HTTP_RANGE_NONE; /* an unknown unit is ignored (RFC 9110 14.2) */
 	value.p += unit.n;
 	value.n -= unit.n;
 	if (!span_next_item(&value, &one) || span_next_item(&value, &more))
@@ -110,7 +110,7 @@ http_etag_list_has(struct span list, struct span tag, bool weak)
 	bool item_weak, tag_weak;
 
 	if (span_eq(span_trim(list), SPAN_LIT("*")))
-		return true;	/* RFC 9110 13.1.1, 13.1.2 */
+		return true; /* RFC 9110 13.1.1, 13.1.2 */
 	if (!etag_next(&tag, &wanted, &tag_weak) || tag.n != 0)
 		return false;
 	while (etag_next(&list, &item, &item_weak)) {

@@ -8,14 +8,13 @@
 #include "base/span.h"
 
 enum http_range {
-	HTTP_RANGE_NONE,	/* send the whole: no bytes unit, bad syntax, more than one range */
-	HTTP_RANGE_ONE,		/* 206 with first..last */
-	HTTP_RANGE_UNSATISFIABLE,	/* 416 */
+	HTTP_RANGE_NONE, /* send the whole: no bytes unit, bad syntax, more than one range */
+	HTTP_RANGE_ONE,	 /* 206 with first..last */
+	HTTP_RANGE_UNSATISFIABLE, /* 416 */
 };
 
 /* Judge a Range value against a file of size bytes; first and last (both inclusive) with ONE. */
-enum http_range http_range_parse(struct span value, uint64_t size,
-    uint64_t *first, uint64_t *last);
+enum http_range http_range_parse(struct span value, uint64_t size, uint64_t *first, uint64_t *last);
 
 /*
  * Whether an If-None-Match / If-Match list has the tag (`"..."`, weak comparison when weak)

@@ -12,7 +12,7 @@
 
 #include "codec/ws_mask.h"
 
-#define FRAME_MASKED 0x80	/* second header byte */
+#define FRAME_MASKED 0x80 /* second header byte */
 #define FRAME_LENGTH 0x7f
 #define FRAME_LENGTH_16 126
 #define FRAME_LENGTH_64 127
@@ -34,11 +34,11 @@ frame_read_be(const uint8_t *p, size_t n)
 static bool
 frame_length_is_bad(const uint8_t *p, size_t n, size_t width)
 {
-	if (width == 2)	/* the minimal number of bytes MUST be used (RFC 6455 5.2) */
+	if (width == 2) /* the minimal number of bytes MUST be used (RFC 6455 5.2) */
 		return n >= 4 && frame_read_be(p + 2, 2) < FRAME_LENGTH_16;
-	if (n >= 3 && (p[2] & 0x80) != 0)	/* the top bit MUST be 0 (RFC 6455 5.2) */
+	if (n >= 3 && (p[2] & 0x80) != 0) /* the top bit MUST be 0 (RFC 6455 5.2) */
 		return true;
-	return n >= 8 && frame_read_be(p + 2, 6) == 0;	/* minimal again: not below 2^16 */
+	return n >= 8 && frame_read_be(p + 2, 6) == 0; /* minimal again: not below 2^16 */
 }
 
 enum ws_frame_status
@@ -104,12 +104,11 @@ ws_frame_write(uint8_t *out, uint8_t first, uint64_t length, const uint8_t *mask
 }
 
 size_t
-ws_frame_control(uint8_t *out, uint8_t opcode, const void *payload, size_t n,
-    const uint8_t *mask)
+ws_frame_control(uint8_t *out, uint8_t opcode, const void *payload, size_t n, const uint8_t *mask)
 {
 	size_t header;
 
-	if (n > WS_CONTROL_MAX)	/* RFC 6455 5.5; a caller's mistake must not write past out */
+	if (n > WS_CONTROL_MAX) /* RFC 6455 5.5; a caller's mistake must not write past out */
 		n = WS_CONTROL_MAX;
 	header = ws_frame_write(out, WS_BIT_FIN | opcode, n, mask);
 	if (n == 0)

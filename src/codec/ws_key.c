@@ -9,9 +9,9 @@
 #include <string.h>
 
 #define KEY_BYTES 16
-#define ACCEPT_BYTES 20	/* SHA-1 */
+#define ACCEPT_BYTES 20 /* SHA-1 */
 
-static const char key_guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";	/* RFC 6455 1.3 */
+static const char key_guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 1.3 */
 
 static bool
 key_is_base64(char c)
@@ -24,7 +24,7 @@ bool
 ws_key_valid(struct span key)
 {
 	if (key.n != WS_KEY_N || key.p[22] != '=' || key.p[23] != '=')
-		return false;	/* decodes to 16 bytes (RFC 6455 4.2.1) */
+		return false; /* decodes to 16 bytes (RFC 6455 4.2.1) */
 	for (size_t i = 0; i < 22; i++)
 		if (!key_is_base64(key.p[i]))
 			return false;
@@ -60,7 +60,7 @@ ws_key_make(char out[WS_KEY_N + 1])
 	unsigned char nonce[KEY_BYTES];
 
 	out[0] = '\0';
-	if (RAND_bytes(nonce, sizeof(nonce)) != 1)	/* RFC 6455 4.1: selected randomly */
+	if (RAND_bytes(nonce, sizeof(nonce)) != 1) /* RFC 6455 4.1: selected randomly */
 		return -1;
 	return EVP_EncodeBlock((unsigned char *)out, nonce, KEY_BYTES) == WS_KEY_N ? 0 : -1;
 }

@@ -6,8 +6,8 @@
 
 #include "base/span.h"
 
-#define WS_KEY_N 24	/* base64 of 16 bytes */
-#define WS_ACCEPT_N 28	/* base64 of 20 bytes */
+#define WS_KEY_N 24    /* base64 of 16 bytes */
+#define WS_ACCEPT_N 28 /* base64 of 20 bytes */
 
 /* Whether key is the canonical base64 of exactly 16 bytes. */
 bool ws_key_valid(struct span key);

@@ -13,7 +13,7 @@
  * lie before it and overlap (dst <= src): bytes are read before they are
  * overwritten.  offset: how many payload bytes of the frame came before.
  */
-void ws_mask_copy(uint8_t *dst, const uint8_t *src, size_t n,
-    const uint8_t mask[4], uint64_t offset);
+void ws_mask_copy(
+    uint8_t *dst, const uint8_t *src, size_t n, const uint8_t mask[4], uint64_t offset);
 
 #endif

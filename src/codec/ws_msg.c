@@ -22,13 +22,13 @@
 #include "codec/ws_utf8.h"
 
 enum reader_state {
-	READER_HEAD,		/* between frames */
-	READER_HELD,		/* a header or control frame is being gathered in hold */
-	READER_PAYLOAD,		/* in a data frame, or at its end before it is told */
-	READER_BAD,		/* WS_EV_BAD or WS_EV_NOMEM was told */
+	READER_HEAD,	/* between frames */
+	READER_HELD,	/* a header or control frame is being gathered in hold */
+	READER_PAYLOAD, /* in a data frame, or at its end before it is told */
+	READER_BAD,	/* WS_EV_BAD or WS_EV_NOMEM was told */
 };
 
-#define CONTROL_MAX (2 + 4 + WS_CONTROL_MAX)	/* whole masked control frame, bytes */
+#define CONTROL_MAX (2 + 4 + WS_CONTROL_MAX) /* whole masked control frame, bytes */
 
 bool
 ws_close_code_valid(unsigned code)
@@ -70,26 +70,26 @@ reader_check_first(const struct ws_reader *r, const struct ws_rules *rules, uint
 
 	if (op >= WS_CLOSE) {
 		if (op > WS_PONG)
-			return "reserved control opcode";	/* RFC 6455 5.2 */
+			return "reserved control opcode"; /* RFC 6455 5.2 */
 		if (rsv != 0)
-			return "reserved bit in a control frame";	/* RFC 6455 5.2, RFC 7692 6.1 */
+			return "reserved bit in a control frame"; /* RFC 6455 5.2, RFC 7692 6.1 */
 		if ((b & WS_BIT_FIN) == 0)
-			return "fragmented control frame";	/* RFC 6455 5.5 */
+			return "fragmented control frame"; /* RFC 6455 5.5 */
 		return NULL;
 	}
 	if (op > WS_BINARY)
-		return "reserved data opcode";	/* RFC 6455 5.2 */
+		return "reserved data opcode"; /* RFC 6455 5.2 */
 	if (op == WS_CONT) {
 		if (r->opcode == 0)
-			return "continuation without a message";	/* RFC 6455 5.4 */
+			return "continuation without a message"; /* RFC 6455 5.4 */
 	} else {
 		if (r->opcode != 0)
-			return "new message inside a message";	/* RFC 6455 5.4 */
+			return "new message inside a message"; /* RFC 6455 5.4 */
 		if (rules->allow_rsv1)
-			rsv &= ~WS_BIT_RSV1;	/* on the first frame only (RFC 7692 6.1) */
+			rsv &= ~WS_BIT_RSV1; /* on the first frame only (RFC 7692 6.1) */
 	}
 	if (rsv != 0)
-		return "reserved bit set";	/* RFC 6455 5.2 */
+		return "reserved bit set"; /* RFC 6455 5.2 */
 	return NULL;
 }
 
@@ -97,10 +97,10 @@ reader_check_first(const struct ws_reader *r, const struct ws_rules *rules, uint
 static const char *
 reader_check_second(const struct ws_rules *rules, const uint8_t *p)
 {
-	if (((p[1] & 0x80) != 0) != rules->masked)	/* RFC 6455 5.1 */
+	if (((p[1] & 0x80) != 0) != rules->masked) /* RFC 6455 5.1 */
 		return rules->masked ? "frame is not masked" : "frame is masked";
 	if ((p[0] & 0x0f) >= WS_CLOSE && (p[1] & 0x7f) > WS_CONTROL_MAX)
-		return "control frame is too long";	/* RFC 6455 5.5 */
+		return "control frame is too long"; /* RFC 6455 5.5 */
 	return NULL;
 }
 
@@ -131,8 +131,8 @@ reader_header(struct ws_reader *r, const struct ws_rules *rules, const uint8_t *
 
 /* A data frame's header is in ev->frame, its bytes at raw: go into its payload. */
 static void
-reader_begin_data(struct ws_reader *r, const struct ws_rules *rules, const uint8_t *raw,
-    struct ws_event *ev)
+reader_begin_data(
+    struct ws_reader *r, const struct ws_rules *rules, const uint8_t *raw, struct ws_event *ev)
 {
 	const struct ws_frame *f = &ev->frame;
 	uint64_t before = f->opcode == WS_CONT ? r->message_n : 0;
@@ -149,7 +149,7 @@ reader_begin_data(struct ws_reader *r, const struct ws_rules *rules, const uint8
 	}
 	r->message_n = before + f->length;
 	if (r->message_n < before)
-		r->message_n = UINT64_MAX;	/* frames of 2^63 each; without a limit nobody minds */
+		r->message_n = UINT64_MAX; /* frames of 2^63 each; without a limit nobody minds */
 	r->length = r->left = f->length;
 	memcpy(r->mask, f->mask, 4);
 	r->first = raw[0];
@@ -175,15 +175,15 @@ reader_take_control(struct ws_reader *r, uint8_t *data, struct ws_event *ev)
 	ev->code = WS_CLOSE_NO_STATUS;
 	if (ev->frame.opcode != WS_CLOSE || n == 0)
 		return;
-	if (n == 1) {	/* RFC 6455 5.5.1: the body MUST start with a 2-byte code */
+	if (n == 1) { /* RFC 6455 5.5.1: the body MUST start with a 2-byte code */
 		reader_bad(r, ev, WS_CLOSE_PROTOCOL, "Close with half a code");
 		return;
 	}
 	ev->code = (uint16_t)(data[0] << 8 | data[1]);
-	if (!ws_close_code_valid(ev->code))	/* RFC 6455 7.4 */
+	if (!ws_close_code_valid(ev->code)) /* RFC 6455 7.4 */
 		reader_bad(r, ev, WS_CLOSE_PROTOCOL, "Close with a code that may not be sent");
 	else if (!ws_utf8_feed(&utf8, data + 2, n - 2) || utf8 != WS_UTF8_START)
-		reader_bad(r, ev, WS_CLOSE_NOT_UTF8, "Close reason is not UTF-8");	/* 5.5.1 */
+		reader_bad(r, ev, WS_CLOSE_NOT_UTF8, "Close reason is not UTF-8"); /* 5.5.1 */
 }
 
 /* Start to gather: p[0..n), n > 0, is the start of a header or control frame. */
@@ -280,8 +280,8 @@ reader_check_text(struct ws_reader *r, const struct ws_rules *rules, const uint8
 	uint8_t before = r->utf8, next;
 	size_t i;
 
-	if (rules->masked ? ws_utf8_feed_masked(&r->utf8, p, n, r->mask, offset) :
-	    ws_utf8_feed(&r->utf8, p, n))
+	if (rules->masked ? ws_utf8_feed_masked(&r->utf8, p, n, r->mask, offset)
+			  : ws_utf8_feed(&r->utf8, p, n))
 		return n;
 	/* Once in a connection's life: find the byte, and stand before it. */
 	for (i = 0, next = before; i < n; i++, before = next)
@@ -301,7 +301,7 @@ reader_fill_frame(const struct ws_reader *r, const struct ws_rules *rules, struc
 	f->header_n = (uint8_t)ws_frame_header_size(r->length, rules->masked);
 	f->fin = (r->first & WS_BIT_FIN) != 0;
 	f->rsv1 = (r->first & WS_BIT_RSV1) != 0;
-	f->rsv2 = f->rsv3 = false;	/* refused by reader_check_first */
+	f->rsv2 = f->rsv3 = false; /* refused by reader_check_first */
 	f->masked = rules->masked;
 }
 
@@ -331,7 +331,7 @@ reader_next_payload(struct ws_reader *r, const struct ws_rules *rules, uint8_t *
 	}
 	ev->message_end = (r->first & WS_BIT_FIN) != 0;
 	if (check && ev->message_end && r->utf8 != WS_UTF8_START) {
-		reader_bad(r, ev, WS_CLOSE_NOT_UTF8, "text ends inside a character");	/* 8.1 */
+		reader_bad(r, ev, WS_CLOSE_NOT_UTF8, "text ends inside a character"); /* 8.1 */
 		return;
 	}
 	reader_fill_frame(r, rules, &ev->frame);
@@ -350,7 +350,7 @@ ws_reader_next(struct ws_reader *r, const struct ws_rules *rules, uint8_t *p, si
 	*used = 0;
 	ev->kind = WS_EV_MORE;
 	if (r->hold != NULL && r->state != READER_HELD) {
-		mem_free(r->hold);	/* the event that was made from it is over */
+		mem_free(r->hold); /* the event that was made from it is over */
 		r->hold = NULL;
 		r->hold_n = 0;
 	}

@@ -14,19 +14,30 @@
 
 /* WS_UTF8_START and WS_UTF8_REJECT are states 0 and 1. */
 enum utf8_state {
-	UTF8_TAIL1 = 2,		/* one more byte of 80..BF */
+	UTF8_TAIL1 = 2, /* one more byte of 80..BF */
 	UTF8_TAIL2,
 	UTF8_TAIL3,
-	UTF8_AFTER_E0,		/* then A0..BF: nothing overlong */
-	UTF8_AFTER_ED,		/* then 80..9F: no surrogates */
-	UTF8_AFTER_F0,		/* then 90..BF: nothing overlong */
-	UTF8_AFTER_F4,		/* then 80..8F: nothing above U+10FFFF */
+	UTF8_AFTER_E0, /* then A0..BF: nothing overlong */
+	UTF8_AFTER_ED, /* then 80..9F: no surrogates */
+	UTF8_AFTER_F0, /* then 90..BF: nothing overlong */
+	UTF8_AFTER_F4, /* then 80..8F: nothing above U+10FFFF */
 	UTF8_STATES
 };
 
 enum utf8_class {
-	CLASS_ASCII, CLASS_80_8F, CLASS_90_9F, CLASS_A0_BF, CLASS_NEVER, CLASS_LEAD2,
-	CLASS_E0, CLASS_LEAD3, CLASS_ED, CLASS_F0, CLASS_LEAD4, CLASS_F4, UTF8_CLASSES
+	CLASS_ASCII,
+	CLASS_80_8F,
+	CLASS_90_9F,
+	CLASS_A0_BF,
+	CLASS_NEVER,
+	CLASS_LEAD2,
+	CLASS_E0,
+	CLASS_LEAD3,
+	CLASS_ED,
+	CLASS_F0,
+	CLASS_LEAD4,
+	CLASS_F4,
+	UTF8_CLASSES
 };
 
 /* The ranges of RFC 3629 4. */
@@ -53,17 +64,17 @@ static const uint8_t utf8_class_of[256] = {
 #define T2 UTF8_TAIL2
 #define T3 UTF8_TAIL3
 static const uint8_t utf8_next[UTF8_STATES][UTF8_CLASSES] = {
-	/*                   00 80  90  A0  C0 C2  E0             E1  ED             F0 */
-	[WS_UTF8_START] =  { S, R,  R,  R,  R, T1, UTF8_AFTER_E0, T2, UTF8_AFTER_ED, UTF8_AFTER_F0,
-		T3, UTF8_AFTER_F4 },
-	[WS_UTF8_REJECT] = { R, R,  R,  R,  R, R,  R,             R,  R,             R, R, R },
-	[UTF8_TAIL1] =     { R, S,  S,  S,  R, R,  R,             R,  R,             R, R, R },
-	[UTF8_TAIL2] =     { R, T1, T1, T1, R, R,  R,             R,  R,             R, R, R },
-	[UTF8_TAIL3] =     { R, T2, T2, T2, R, R,  R,             R,  R,             R, R, R },
-	[UTF8_AFTER_E0] =  { R, R,  R,  T1, R, R,  R,             R,  R,             R, R, R },
-	[UTF8_AFTER_ED] =  { R, T1, T1, R,  R, R,  R,             R,  R,             R, R, R },
-	[UTF8_AFTER_F0] =  { R, R,  T2, T2, R, R,  R,             R,  R,             R, R, R },
-	[UTF8_AFTER_F4] =  { R, T2, R,  R,  R, R,  R,             R,  R,             R, R, R },
+	/* 00, 80, 90, A0, C0, C2, E0, E1, ED, F0, F1, F4: the columns of enum utf8_class */
+	[WS_UTF8_START] = { S, R, R, R, R, T1, UTF8_AFTER_E0, T2, UTF8_AFTER_ED, UTF8_AFTER_F0, T3,
+	    UTF8_AFTER_F4 },
+	[WS_UTF8_REJECT] = { R, R, R, R, R, R, R, R, R, R, R, R },
+	[UTF8_TAIL1] = { R, S, S, S, R, R, R, R, R, R, R, R },
+	[UTF8_TAIL2] = { R, T1, T1, T1, R, R, R, R, R, R, R, R },
+	[UTF8_TAIL3] = { R, T2, T2, T2, R, R, R, R, R, R, R, R },
+	[UTF8_AFTER_E0] = { R, R, R, T1, R, R, R, R, R, R, R, R },
+	[UTF8_AFTER_ED] = { R, T1, T1, R, R, R, R, R, R, R, R, R },
+	[UTF8_AFTER_F0] = { R, R, T2, T2, R, R, R, R, R, R, R, R },
+	[UTF8_AFTER_F4] = { R, T2, R, R, R, R, R, R, R, R, R, R },
 };
 #undef R
 #undef S
@@ -81,9 +92,9 @@ struct utf8_mask {
 static inline uint64_t
 utf8_load(const uint8_t *p)
 {
-	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
-	    (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
-	    (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+	    (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+	    (uint64_t)p[7] << 56;
 }
 
 /*
@@ -96,25 +107,24 @@ utf8_characters(uint64_t w)
 {
 	uint64_t high = w & 0x8080808080808080u;
 
-	if ((w & 0x80) == 0)	/* ASCII, how much of it */
+	if ((w & 0x80) == 0) /* ASCII, how much of it */
 		return high == 0 ? 8 : (size_t)__builtin_ctzll(high) / 8;
-	if ((w & 0xc0e0) == 0x80c0) {	/* C2..DF 80..BF; C0 and C1 are overlong */
+	if ((w & 0xc0e0) == 0x80c0) { /* C2..DF 80..BF; C0 and C1 are overlong */
 		if ((w & 0xc0e0c0e0c0e0c0e0u) == 0x80c080c080c080c0u && (w & 0x1e) != 0 &&
-		    (w & 0x1e0000) != 0 && (w & 0x1e00000000u) != 0 &&
-		    (w & 0x1e000000000000u) != 0)
+		    (w & 0x1e0000) != 0 && (w & 0x1e00000000u) != 0 && (w & 0x1e000000000000u) != 0)
 			return 8;
 		return (w & 0x1e) != 0 ? 2 : 0;
 	}
 	if ((w & 0xc0c0f0) == 0x8080e0) {
 		uint64_t a = w & 0x200f, b = w >> 24 & 0x200f;
 
-		if (a == 0 || a == 0x200d)	/* E0 80..9F is overlong, ED A0..BF a surrogate */
+		if (a == 0 || a == 0x200d) /* E0 80..9F is overlong, ED A0..BF a surrogate */
 			return 0;
 		if ((w >> 24 & 0xc0c0f0) == 0x8080e0 && b != 0 && b != 0x200d)
 			return 6;
 		return 3;
 	}
-	if ((w & 0xc0c0c0f8) == 0x808080f0) {	/* code point / 2^16: 1 to 16 */
+	if ((w & 0xc0c0c0f8) == 0x808080f0) { /* code point / 2^16: 1 to 16 */
 		uint64_t plane = (w & 7) << 2 | (w >> 12 & 3);
 
 		return plane - 1 < 16 ? 4 : 0;
@@ -156,8 +166,7 @@ utf8_skip(const uint8_t *p, size_t n, const struct utf8_mask *mask, unsigned pha
 }
 
 static inline bool
-utf8_feed(uint8_t *state, const uint8_t *p, size_t n, const struct utf8_mask *mask,
-    unsigned phase)
+utf8_feed(uint8_t *state, const uint8_t *p, size_t n, const struct utf8_mask *mask, unsigned phase)
 {
 	uint8_t s = *state;
 	size_t i = 0;
@@ -187,8 +196,8 @@ ws_utf8_feed(uint8_t *state, const uint8_t *p, size_t n)
 }
 
 bool
-ws_utf8_feed_masked(uint8_t *state, const uint8_t *p, size_t n, const uint8_t mask[4],
-    uint64_t offset)
+ws_utf8_feed_masked(
+    uint8_t *state, const uint8_t *p, size_t n, const uint8_t mask[4], uint64_t offset)
 {
 	struct utf8_mask m;
 	uint8_t twice[8];
@@ -197,7 +206,7 @@ ws_utf8_feed_masked(uint8_t *state, const uint8_t *p, size_t n, const uint8_t ma
 	memcpy(twice, mask, 4);
 	memcpy(twice + 4, mask, 4);
 	m.wide[0] = utf8_load(twice);
-	for (unsigned k = 1; k < 4; k++)	/* RFC 6455 5.3: one byte on is one byte of the mask on */
+	for (unsigned k = 1; k < 4; k++) /* RFC 6455 5.3: one byte on is one byte of the mask on */
 		m.wide[k] = m.wide[0] >> (8 * k) | m.wide[0] << (64 - 8 * k);
 	return utf8_feed(state, p, n, &m, (unsigned)offset & 3);
 }
@@ -211,7 +220,7 @@ ws_utf8_cut(const uint8_t *p, size_t n)
 		if ((b & 0xc0) == 0x80)
 			continue;
 		if ((k < 2 && b >= 0xc0) || (k < 3 && b >= 0xe0) || b >= 0xf0)
-			return n - k;	/* a lead byte with fewer bytes behind it than it says */
+			return n - k; /* a lead byte with fewer bytes behind it than it says */
 		return n;
 	}
 	return n;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WS_UTF8_START 0		/* between characters: the state of an empty text */
+#define WS_UTF8_START 0 /* between characters: the state of an empty text */
 #define WS_UTF8_REJECT 1
 
 /*
@@ -24,8 +24,8 @@ bool ws_utf8_feed(uint8_t *state, const uint8_t *p, size_t n);
  * The same over masked bytes, which are left as they are: p[i] stands for
  * p[i] ^ mask[(offset + i) % 4].
  */
-bool ws_utf8_feed_masked(uint8_t *state, const uint8_t *p, size_t n,
-    const uint8_t mask[4], uint64_t offset);
+bool ws_utf8_feed_masked(
+    uint8_t *state, const uint8_t *p, size_t n, const uint8_t mask[4], uint64_t offset);
 
 /*
  * How many bytes of p[0..n) to send so that the cut is between characters:

@@ -265,14 +265,14 @@ const struct config_key config_keys[] = {
 	    .doc = "Where the application listens: one or more of unix:PATH, unix:@NAME (abstract) "
 		   "and HOST:PORT." },
 	{ BACKEND("Protocol", protocol), .type = CONFIG_T_ENUM, .words = protocol_words,
-	    .def = "http", UNBUILT("a raw backend"),
+	    .def = "http",
 	    .doc =
 		"http: HTTP/1.1 with WebSocket upgrade; the frames are forwarded. For applications "
 		"that know nothing of WebSocket: stream (message payloads as a plain byte stream "
 		"both ways), lines (a message is a line) or packet (a message is one "
 		"SOCK_SEQPACKET packet)." },
 	{ BACKEND("MessageType", message_type), .type = CONFIG_T_ENUM, .words = message_words,
-	    .expected = "text or binary", .def = "", UNBUILT("a raw backend"),
+	    .expected = "text or binary", .def = "",
 	    .doc =
 		"The type of the messages made from a raw backend's bytes: text or binary; empty "
 		"is binary for stream and packet, text for lines." },

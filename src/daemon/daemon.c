@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "daemon/daemon.h"
 #include "daemon/front.h"
+#include "daemon/notify.h"
 #include "daemon/privileges.h"
 #include "daemon/worker.h"
 #include "io/resolve.h"
@@ -55,6 +56,16 @@ daemon_report(void *arg, bool is_error, const char *line)
 {
 	(void)arg;
 	fprintf(stderr, "%s%s\n", is_error ? "" : "warning: ", line);
+}
+
+/* A configuration that is not there is the system's refusal, not a bad one. 0, or the exit status. */
+int
+daemon_check_file(const struct daemon_options *o)
+{
+	if (access(o->config_path, R_OK) == 0)
+		return 0;
+	fprintf(stderr, "wsrelayd: %s: %s\n", o->config_path, strerror(errno));
+	return EXIT_SYSTEM;
 }
 
 /* The same, into the log of a running daemon. */
@@ -217,6 +228,7 @@ daemon_drain(struct daemon *d, const char *why)
 		return;
 	}
 	d->draining = true;
+	notify_stopping();
 	log_info(d->log, "%s: draining %zu connections", why, daemon_load(d));
 	for (size_t i = 0; i < d->front.n; i++)
 		listener_stop(d->front.v[i].l);
@@ -329,7 +341,9 @@ daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 		daemon_drain(d, "SIGINT");
 		break;
 	case SIGHUP:
+		notify_reloading();
 		daemon_reload(d);
+		notify_ready();
 		break;
 	case SIGUSR1:
 		daemon_reopen_logs(d);
@@ -400,7 +414,10 @@ daemon_prepare(struct daemon *d)
 {
 	const struct daemon_options *o = d->options;
 	char err[400];
+	int status;
 
+	if ((status = daemon_check_file(o)) != 0)
+		return status;
 	d->config = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
 	if (d->config == NULL ||
 	    front_load_tls(&d->front, NULL, d->config, daemon_report, NULL) == -1)
@@ -426,6 +443,7 @@ daemon_start(struct daemon *d)
 		fprintf(stderr, "wsrelayd: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
+	notify_ready();
 	log_info(d->log, "wsrelayd %s is ready with %zu workers", WSRELAYD_VERSION, d->n_workers);
 	return 0;
 }
@@ -469,10 +487,13 @@ daemon_run(const struct daemon_options *o)
 int
 daemon_test(const struct daemon_options *o)
 {
-	struct config *c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	struct config *c;
 	struct front f;
 	int status;
 
+	if ((status = daemon_check_file(o)) != 0)
+		return status;
+	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
 	if (c == NULL)
 		return EXIT_CONFIG;
 	status = front_load_tls(&f, NULL, c, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;

@@ -26,6 +26,9 @@ int daemon_run(const struct daemon_options *o);
 /* -t: read and check everything, start nothing. */
 int daemon_test(const struct daemon_options *o);
 
+/* 0, or EXIT_SYSTEM after it was said that the configuration file cannot be read. */
+int daemon_check_file(const struct daemon_options *o);
+
 /* Writes a line to stderr; for config_load and tls_ctx_new. */
 void daemon_report(void *arg, bool is_error, const char *line);
 

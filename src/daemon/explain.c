@@ -117,15 +117,15 @@ explain_result(const struct config_route *r, const struct explain_request *q, bo
 {
 	bool ws_only = r->action == CONFIG_ACTION_ECHO || r->action == CONFIG_ACTION_FORWARD;
 
-	if (ws_only && !q->websocket)
+	if (r->action == CONFIG_ACTION_STATIC && !span_eq(q->method, SPAN_LIT("GET")) &&
+	    !span_eq(q->method, SPAN_LIT("HEAD")))
+		fprintf(out, "result: refused with 405: files are served to GET and HEAD\n");
+	else if (ws_only && !q->websocket)
 		fprintf(out, "result: refused with 426: the route serves WebSockets only\n");
 	else if (q->websocket && !span_eq(q->method, SPAN_LIT("GET")))
 		fprintf(out, "result: refused with 426: a WebSocket handshake is a GET\n");
 	else if (ws_only && !origin_ok)
 		fprintf(out, "result: refused with 403\n");
-	else if (r->action == CONFIG_ACTION_STATIC && !span_eq(q->method, SPAN_LIT("GET")) &&
-	    !span_eq(q->method, SPAN_LIT("HEAD")))
-		fprintf(out, "result: refused with 405: files are served to GET and HEAD\n");
 	else
 		fprintf(out, "result: served\n");
 }

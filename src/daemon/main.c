@@ -40,9 +40,12 @@ main_version(void)
 static int
 main_explain(const struct daemon_options *o, const char *request, const char *origin)
 {
-	struct config *c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	struct config *c;
 	int ret;
 
+	if ((ret = daemon_check_file(o)) != 0)
+		return ret;
+	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
 	if (c == NULL)
 		return EXIT_CONFIG;
 	ret = explain(c, request, origin, stdout) == 0 ? 0 : EXIT_USAGE;
@@ -53,9 +56,12 @@ main_explain(const struct daemon_options *o, const char *request, const char *or
 static int
 main_dump(const struct daemon_options *o)
 {
-	struct config *c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	struct config *c;
 	int ret;
 
+	if ((ret = daemon_check_file(o)) != 0)
+		return ret;
+	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
 	if (c == NULL)
 		return EXIT_CONFIG;
 	ret = config_dump(c, STDOUT_FILENO) == 0 ? 0 : EXIT_SYSTEM;

@@ -24,6 +24,7 @@ struct forward {
 	struct forward_head *head;	/* owned; http backends */
 	char *subprotocol_text;		/* owned; raw backends: what the gateway picked */
 	struct span subprotocol;	/* in it */
+	struct loop_timer timer;	/* while a refusal's body is passed on */
 	uint64_t bytes;			/* of a refusal's body */
 	unsigned status;		/* of the refusal that is being passed on */
 	bool responding;
@@ -32,6 +33,7 @@ struct forward {
 static void
 forward_free(struct forward *f)
 {
+	loop_timer_stop(f->ss.gw->env.loop, &f->timer);
 	if (f->dial != NULL)
 		dial_cancel(f->dial);
 	f->dial = NULL;
@@ -79,12 +81,34 @@ forward_client_reset(struct stream *s, enum stream_error e, const char *why)
 	forward_end(f, f->status, SESSION_BY_CLIENT, why);
 }
 
+/* The body of a refusal must get on: neither side may keep the connection by doing nothing. */
+static void
+forward_on_timer(struct loop_timer *t)
+{
+	struct forward *f = (struct forward *)(void *)((char *)t - offsetof(struct forward, timer));
+
+	stream_abort(f->ss.s);
+	forward_end(f, f->status, SESSION_BY_GATEWAY, "the response did not get on in time");
+}
+
+static void
+forward_arm(struct forward *f)
+{
+	struct loop *loop = f->ss.gw->env.loop;
+	uint64_t ms = stream_info(f->ss.s)->listen->idle_connection_timeout_ms;
+
+	f->timer.fn = forward_on_timer;
+	if (ms != CONFIG_NEVER && ms != 0)
+		loop_timer_arm(loop, &f->timer, loop_now_ms(loop) + ms);
+}
+
 /* The client took what waited of a refusal's body. */
 static void
 forward_client_room(struct stream *s)
 {
 	struct forward *f = s->user;
 
+	forward_arm(f);
 	if (f->backend != NULL)
 		stream_release(f->backend, STREAM_HOLD_PEER);
 }
@@ -156,6 +180,7 @@ forward_respond(struct forward *f, const struct http_head *h)
 	f->status = h->status;
 	session_log(&f->ss, LOG_L_INFO, "the backend refused the handshake with status %u", h->status);
 	stream_respond(f->ss.s, &r);
+	forward_arm(f);
 }
 
 static void
@@ -176,6 +201,7 @@ forward_on_bytes(struct stream *b, uint8_t *p, size_t n)
 	struct iovec iov = { .iov_base = p, .iov_len = n };
 
 	f->bytes += n;
+	forward_arm(f);
 	stream_write(f->ss.s, &iov, 1);
 	if (stream_queued(f->ss.s) > 0)
 		stream_hold(b, STREAM_HOLD_PEER);

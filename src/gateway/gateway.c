@@ -270,13 +270,16 @@ gateway_on_drain_timer(struct loop_timer *t)
 	    offsetof(struct gateway, drain_timer));
 	struct session *ss, *next;
 	size_t left = gw->drain_batch;
+	bool opening = false;
 
 	for (ss = gw->sessions; ss != NULL && left > 0; ss = next) {
 		next = ss->next;
 		if (ss->kind == SESSION_WEBSOCKET && ws_drain(ss))
 			left--;
+		opening |= ss->kind == SESSION_FORWARD;
 	}
-	if (left == 0)
+	/* A handshake that still waits for its backend may become one. */
+	if (left == 0 || opening)
 		loop_timer_arm(gw->env.loop, t, loop_now_ms(gw->env.loop) + gw->drain_step_ms);
 }
 
@@ -292,7 +295,9 @@ gateway_drain(struct gateway *gw, uint64_t spread_ms, void (*done)(void *arg), v
 	steps = (size_t)(spread_ms / DRAIN_STEP_MS);
 	steps = steps == 0 ? 1 : steps;
 	gw->drain_batch = n / steps + 1;
-	gw->drain_step_ms = n == 0 ? 0 : spread_ms / (n / gw->drain_batch + 1);
+	gw->drain_step_ms = n == 0 ? DRAIN_STEP_MS : spread_ms / (n / gw->drain_batch + 1);
+	if (gw->drain_step_ms < DRAIN_STEP_MS)
+		gw->drain_step_ms = DRAIN_STEP_MS;
 	gateway_on_drain_timer(&gw->drain_timer);
 	gateway_check_drained(gw);
 }

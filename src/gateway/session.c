@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/ws_utf8.h"
 #include "gateway/session.h"
 #include "policy/subprotocol.h"
 
@@ -148,6 +149,8 @@ static void
 access_span(struct access_line *a, const char *key, struct span v, bool present)
 {
 	bool plain = v.n > 0;
+	uint8_t state = WS_UTF8_START;
+	bool utf8;
 	size_t start;
 
 	access_key(a, key);
@@ -163,15 +166,19 @@ access_span(struct access_line *a, const char *key, struct span v, bool present)
 	}
 	if (v.n == 1 && v.p[0] == '-')
 		plain = false;
+	utf8 = a->json && ws_utf8_feed(&state, (const uint8_t *)v.p, v.n) && state == WS_UTF8_START;
 	if (a->json || !plain)
 		buf_append_char(&a->b, '"');
 	start = a->b.n;
-	for (size_t i = 0; i < v.n && a->b.n - start < ACCESS_VALUE_MAX; i++) {
+	for (size_t i = 0; i < v.n; i++) {
 		unsigned char c = (unsigned char)v.p[i];
+
+		if (a->b.n - start >= ACCESS_VALUE_MAX && (c & 0xc0) != 0x80)
+			break;		/* never within a character */
 
 		if (c == '"' || c == '\\')
 			buf_printf(&a->b, "\\%c", c);
-		else if (c < ' ' || c >= 0x7f)
+		else if (c < ' ' || c == 0x7f || (c > 0x7f && !utf8))
 			buf_printf(&a->b, a->json ? "\\u%04x" : "\\x%02x", c);
 		else
 			buf_append_char(&a->b, (char)c);

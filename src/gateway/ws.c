@@ -99,6 +99,7 @@ ws_finish(struct ws *w, bool abort_client)
 	    .messages_in = w->messages_in, .messages_out = w->messages_out,
 	    .bytes_in = w->bytes_in, .bytes_out = w->bytes_out,
 	    .close_code = w->close_code, .by = w->closed_by, .reason = w->reason };
+	char reason[4 * WS_REASON_MAX + 4];
 	bool abort_backend;
 
 	if (w->finished)
@@ -107,8 +108,9 @@ ws_finish(struct ws *w, bool abort_client)
 	if (w->ss.s != NULL && stream_info(w->ss.s)->http[0] == '2')
 		e.status = 200;
 	session_access(&w->ss, &e);
-	session_log(&w->ss, LOG_L_DEBUG, "websocket closed code=%u by=%u reason=%s",
-	    e.close_code, (unsigned)e.by, e.reason != NULL ? e.reason : "-");
+	session_log(&w->ss, LOG_L_DEBUG, "websocket closed code=%u by=%u reason=\"%s\"",
+	    e.close_code, (unsigned)e.by, log_escape(reason, sizeof(reason),
+	    span_from_str(e.reason), WS_REASON_MAX));
 	/* A client that vanished: the backend is told (RFC 6455 7.4.1), if a frame can be sent. */
 	if (w->backend.s != NULL && (w->backend.flags & LEG_CLOSE_SENT) == 0 &&
 	    ws_at_boundary(w, &w->backend))
@@ -286,14 +288,16 @@ ws_on_reset(struct stream *s, enum stream_error e, const char *why)
 	struct ws_leg *leg = s->user;
 	struct ws *w = ws_of_leg(leg);
 
-	(void)e;
 	leg->s = NULL;
 	if (leg->is_backend) {
 		ws_backend_over(w, "the backend's connection broke");
 		return;
 	}
 	session_log(&w->ss, LOG_L_DEBUG, "client reset: %s", why);
-	ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client's connection broke");
+	if (e == STREAM_E_SHUTDOWN)
+		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_GATEWAY, "the drain took too long");
+	else
+		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client's connection broke");
 	ws_finish(w, true);
 }
 

@@ -160,12 +160,14 @@ ws_on_data_event(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, st
     struct ws_event *ev, const uint8_t *p, size_t n, uint8_t **cursor)
 {
 	w->last_data = leg->last_rx;
-	if (ev->kind == WS_EV_DATA)
+	if (ev->kind == WS_EV_DATA) {
 		ws_count_data(w, leg, ev->n);
-	else if (ev->kind == WS_EV_FRAME)
+	} else if (ev->kind == WS_EV_FRAME) {
 		leg->flags |= LEG_MID_FRAME;
-	else
+		ws_out_mark(o);
+	} else {
 		leg->flags &= (uint8_t)~LEG_MID_FRAME;
+	}
 	if (ev->kind == WS_EV_FRAME_END && ev->message_end)
 		ws_count_message(w, leg);
 	if (w->mode == WS_MODE_RELAY) {
@@ -226,6 +228,10 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o,
 				return;
 			break;
 		case WS_EV_BAD:
+			/* Nothing of the bad frame has gone out when all of it came with this read. */
+			if (w->mode == WS_MODE_RELAY && (leg->flags & LEG_MID_FRAME) != 0 &&
+			    ws_out_revert(o))
+				leg->flags &= (uint8_t)~LEG_MID_FRAME;
 			ws_out_flush(o);
 			ws_protocol_error(w, leg, ev.close_code, ev.why);
 			return;

@@ -9,6 +9,25 @@ ws_out_flush(struct ws_out *o)
 		stream_write(o->to, o->v, o->n);	/* broken: a reset follows from the loop */
 	o->n = 0;
 	o->arena_n = 0;
+	o->mark_n = -1;
+}
+
+void
+ws_out_mark(struct ws_out *o)
+{
+	o->mark_n = o->n;
+	o->mark_bytes = o->n > 0 ? o->v[o->n - 1].iov_len : 0;
+}
+
+bool
+ws_out_revert(struct ws_out *o)
+{
+	if (o->mark_n == -1)
+		return false;
+	o->n = o->mark_n;
+	if (o->n > 0)
+		o->v[o->n - 1].iov_len = o->mark_bytes;
+	return true;
 }
 
 void

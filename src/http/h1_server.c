@@ -33,6 +33,8 @@
 #define H1_HEAD_READ 16384
 /* How long a refused or finished connection is read on so that its last bytes arrive. */
 #define H1_LINGER_MS 2000
+/* Bytes of a request's body that are read only to reach the next request. */
+#define H1_BODY_DROP 65536
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1_IOV_MAX 32
 
@@ -102,6 +104,7 @@ h1_of_stream(const struct stream *s)
 
 static void h1_on_timer(struct loop_timer *t);
 static void h1_on_task(struct loop_task *t);
+static void h1_later(struct h1_server *h1c);
 static void h1_feed(struct h1_server *h1c, uint8_t *p, size_t n);
 
 static const char *
@@ -405,6 +408,10 @@ static void
 h1_body_end(struct h1_server *h1c)
 {
 	h1c->http->body = HTTP_BODY_NONE;
+	if (h1c->s.ev == NULL && h1c->http->response_done) {
+		h1c->http->next_wanted = true;
+		h1_later(h1c);
+	}
 	if (h1c->s.ev != NULL && h1c->s.ev->end != NULL)
 		h1c->s.ev->end(&h1c->s);
 }
@@ -649,6 +656,8 @@ h1_on_timer(struct loop_timer *timer)
 		h1_destroy(h1c, false);
 		break;
 	case H1_REQUEST:
+		h1_linger(h1c, H1_LINGER_MS);	/* the rest of a body did not come */
+		break;
 	case H1_WEBSOCKET:
 	case H1_DEAD:
 		break;
@@ -673,8 +682,9 @@ h1_next(struct h1_server *h1c)
 		return;
 	}
 	if (h->body != HTTP_BODY_NONE) {
-		/* The rest of a body that nobody read: not worth reading. */
-		h1_linger(h1c, H1_LINGER_MS);
+		/* The short rest of a body that nobody wanted is dropped first. */
+		transport_want_read(&h1c->t, true);
+		h1_arm(h1c, H1_LINGER_MS);
 		return;
 	}
 	h1_set_state(h1c, H1_HEAD);
@@ -766,6 +776,14 @@ h1_put_fields(struct buf *b, const struct http_field *f, size_t n)
 	return date ? 0 : h1_put_date(b);
 }
 
+/* Whether what is left of the request's body is not worth reading if the user does not. */
+static bool
+h1_body_too_long(const struct h1_http *h)
+{
+	return h->body == HTTP_BODY_CHUNKED ||
+	    (h->body == HTTP_BODY_LENGTH && h->body_left > H1_BODY_DROP);
+}
+
 static int
 h1_op_respond(struct stream *s, const struct stream_response *r)
 {
@@ -778,7 +796,7 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 		return -1;
 	h->responded = true;
 	/* Bytes behind a refused handshake were meant as frames, never as a request. */
-	if (r->close || (h->is_websocket && h->stash.n > 0) || h1c->list->draining || h1c->eof)
+	if (r->close || h1_body_too_long(h) || (h->is_websocket && h->stash.n > 0) || h1c->list->draining || h1c->eof)
 		h->keep_alive = false;
 	if (buf_printf(&h->out, "HTTP/1.1 %u %.*s\r\n", r->status, SPAN_ARG(reason)) == -1 ||
 	    h1_put_fields(&h->out, r->field, r->n_fields) == -1 ||
@@ -1065,6 +1083,6 @@ http_server_abort_all(struct http_server_list *list)
 
 	for (h1c = list->first; h1c != NULL; h1c = next) {
 		next = h1c->next;
-		h1_fail(h1c, STREAM_E_PEER, "the gateway ends");
+		h1_fail(h1c, STREAM_E_SHUTDOWN, "the gateway ends");
 	}
 }

@@ -41,6 +41,7 @@ enum stream_error {
 	STREAM_E_TIMEOUT,	/* backend: connect or response time-out */
 	STREAM_E_PROTOCOL,	/* the peer broke the protocol */
 	STREAM_E_MEMORY,
+	STREAM_E_SHUTDOWN,	/* the gateway itself ends */
 };
 
 /* What the WebSocket handshake fields of a request say (RFC 6455 4.2.1, RFC 8441 5). */

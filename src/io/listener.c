@@ -12,14 +12,20 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -316,6 +322,45 @@ listener_open_unix(const struct listener_open *o)
 	return -1;
 }
 
+#ifdef HAVE_LIBSYSTEMD
+
+/* The sockets that systemd passed in under this name (sd_listen_fds(3)). */
+static int
+listener_open_systemd(const struct listener_open *o)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(0, &names), rc = 0;
+	size_t before = *o->n;
+
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (rc == 0 && strcmp(names[i], o->addr->name) == 0) {
+			if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
+				rc = listener_bad(o, "what systemd passed in is no listening stream socket");
+			else if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1)
+				rc = listener_bad(o, strerror(errno));
+			else
+				rc = listener_add(o, fd, NULL);
+		}
+		free(names[i]);
+	}
+	free(names);
+	if (rc == 0 && *o->n == before)
+		rc = listener_bad(o, "systemd passed in no socket of this name");
+	return rc;
+}
+
+#else
+
+static int
+listener_open_systemd(const struct listener_open *o)
+{
+	return listener_bad(o, "this program was built without libsystemd");
+}
+
+#endif
+
 static int
 listener_open_kind(const struct listener_open *o)
 {
@@ -329,9 +374,9 @@ listener_open_kind(const struct listener_open *o)
 	case ADDR_UNIX:
 		return listener_open_unix(o);
 	case ADDR_SYSTEMD:
-		break;
+		return listener_open_systemd(o);
 	}
-	return listener_bad(o, "socket activation is not built yet");
+	return -1;
 }
 
 int

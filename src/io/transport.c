@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include <event2/event_struct.h>
 
 #include "base/mem.h"
+#include "io/packet.h"
 #include "io/park.h"
 #include "io/tls.h"
 #include "io/transport.h"
@@ -25,6 +25,8 @@
 /* What one block holds at least, so that many small writes share one. */
 #define OUTQ_BLOCK_MIN 1024
 #define OUTQ_IOV 16
+/* What a packet that waits costs beside its bytes. */
+#define OUTQ_PACKET_COST 64
 /* Turns of the reading loop over what TLS holds, before others get theirs. */
 #define TLS_PENDING_ROUNDS 16
 
@@ -192,6 +194,35 @@ transport_break(struct transport *t, int err)
 		event_active(&t->io->ev, EV_READ, 0);
 }
 
+static void
+transport_drop_queue(struct transport *t)
+{
+	struct outq_block *b;
+
+	while ((b = t->q_head) != NULL) {
+		t->q_head = b->next;
+		mem_free(b);
+	}
+	t->q_tail = NULL;
+	t->q_bytes = 0;
+}
+
+/*
+ * The peer takes no more. Whoever reads on (transport_read_on) may still find its last words and
+ * its end; a send that met the reset has also taken it away from the reads to come.
+ */
+static void
+transport_write_failed(struct transport *t, int err)
+{
+	if (!t->read_on || (err != EPIPE && err != ECONNRESET)) {
+		transport_break(t, err);
+		return;
+	}
+	t->unwritable = true;
+	t->was_reset = err == ECONNRESET;
+	transport_drop_queue(t);
+}
+
 int
 transport_start(struct transport *t, struct loop *loop,
     const struct transport_events *ev, int fd, struct tls_ctx *ctx)
@@ -222,17 +253,11 @@ fail:
 	return -1;
 }
 
-static void
-transport_drop_queue(struct transport *t)
+/* What a packet takes of the limit, or many empty ones would take memory without end. */
+static uint32_t
+transport_cost(const struct transport *t, size_t n)
 {
-	struct outq_block *b;
-
-	while ((b = t->q_head) != NULL) {
-		t->q_head = b->next;
-		mem_free(b);
-	}
-	t->q_tail = NULL;
-	t->q_bytes = 0;
+	return (uint32_t)(t->packets ? n + OUTQ_PACKET_COST : n);
 }
 
 static int
@@ -261,7 +286,7 @@ transport_enqueue(struct transport *t, const uint8_t *p, size_t n)
 			t->q_head = b;
 		t->q_tail = b;
 	}
-	t->q_bytes += (uint32_t)n;
+	t->q_bytes += transport_cost(t, n);
 	return 0;
 }
 
@@ -293,7 +318,7 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 
 	if (t->q_head == NULL &&
 	    (sent = transport_send(t, iov, n)) == -1) {
-		transport_break(t, errno);
+		transport_write_failed(t, errno);
 		return -1;
 	}
 	for (i = 0; i < n; i++) {
@@ -313,21 +338,15 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 	return 0;
 }
 
-/* One packet: sent or not, never in part. 1 sent, 0 the kernel takes none now, -1 broken. */
+/* One packet: 1 sent, 0 the kernel takes none now, -1 broken. */
 static int
 transport_send_packet(struct transport *t, const void *p, size_t n)
 {
-	ssize_t sent;
+	int sent = packet_send(t->fd, p, n);
 
-	do {
-		sent = send(t->fd, p, n, MSG_NOSIGNAL);
-	} while (sent == -1 && errno == EINTR);
-	if (sent >= 0)
-		return 1;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM)
-		return 0;
-	transport_break(t, errno);
-	return -1;
+	if (sent == -1)
+		transport_write_failed(t, errno);
+	return sent;
 }
 
 static int
@@ -364,7 +383,7 @@ transport_write(struct transport *t, const struct iovec *iov, int n)
 {
 	enum tls_status st;
 
-	if (t->fd == -1 || t->err != 0 || t->broken || t->fin_wanted)
+	if (t->fd == -1 || t->err != 0 || t->broken || t->fin_wanted || t->unwritable)
 		return -1;
 	if (t->packets)
 		return transport_put_packet(t, iov);
@@ -423,7 +442,7 @@ transport_flush_packets(struct transport *t)
 	while (t->q_head != NULL) {
 		if ((sent = transport_send_packet(t, t->q_head->data, t->q_head->n)) != 1)
 			break;
-		t->q_bytes -= (uint32_t)t->q_head->n;
+		t->q_bytes -= transport_cost(t, t->q_head->n);
 		transport_pop(t);
 	}
 	return sent != -1;
@@ -447,7 +466,7 @@ transport_flush(struct transport *t)
 	if (n == 0)
 		return true;
 	if ((sent = transport_send(t, iov, n)) == -1) {
-		transport_break(t, errno);
+		transport_write_failed(t, errno);
 		return false;
 	}
 	t->q_bytes -= (uint32_t)sent;
@@ -465,7 +484,8 @@ transport_flush(struct transport *t)
 static void
 transport_on_writable(struct transport *t)
 {
-	if (!transport_flush(t) || t->q_head != NULL)
+	/* Nothing waits any more when nothing can be written: the same to who was held for it. */
+	if ((!transport_flush(t) && !t->unwritable) || t->q_head != NULL)
 		return;
 	transport_update(t);
 	if (t->fin_wanted) {
@@ -570,27 +590,25 @@ transport_read_tls(struct transport *t, void *p, size_t size, size_t *n,
 	return IO_ERROR;
 }
 
-/* Tells an empty packet from the end. */
-static bool
-transport_hung_up(const struct transport *t)
-{
-	struct pollfd p = { .fd = t->fd };
-
-	p.events = POLLRDHUP;
-	return poll(&p, 1, 0) != 0;
-}
-
 size_t
 transport_set_packets(struct transport *t, size_t max)
 {
-	int sndbuf = 0;
-	socklen_t len = sizeof(sndbuf);
-
 	t->packets = true;
-	if (getsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len) == -1 || sndbuf <= 64)
-		return 1;
-	/* unix(7) sockets keep 32 bytes of the send buffer for themselves. */
-	return (size_t)sndbuf - 64 < max ? (size_t)sndbuf - 64 : max;
+	return packet_max(t->fd, max);
+}
+
+static ssize_t
+transport_recv(const struct transport *t, void *p, size_t size, bool *end)
+{
+	ssize_t got;
+
+	if (t->packets)
+		return packet_recv(t->fd, p, size, end);
+	do {
+		got = recv(t->fd, p, size, 0);
+	} while (got == -1 && errno == EINTR);
+	*end = got <= 0;
+	return got;
 }
 
 enum io_status
@@ -599,6 +617,7 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n,
 {
 	enum io_status st;
 	ssize_t got;
+	bool end;
 
 	if (t->fd == -1 || t->eof)
 		return IO_EOF;
@@ -608,15 +627,17 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n,
 			transport_update(t);
 		return st;
 	}
-	do {
-		got = recv(t->fd, p, size, 0);
-	} while (got == -1 && errno == EINTR);
-	if (got > 0 || (got == 0 && t->packets && !transport_hung_up(t))) {
+	got = transport_recv(t, p, size, &end);
+	if (!end) {
 		*n = (size_t)got;
 		return IO_OK;
 	}
 	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return IO_AGAIN;
+	if (got == 0 && t->was_reset) {
+		errno = ECONNRESET;
+		got = -1;
+	}
 	if (got == -1 && why != NULL)
 		*why = strerror(errno);
 	t->eof = true;

@@ -49,6 +49,8 @@ struct transport {
 	bool want_read, handshaking, fin_wanted, fin_sent, eof, in_callback;
 	bool packets;	/* SOCK_SEQPACKET: each write is a packet, each read one */
 	bool broken;	/* the owner knows: by `failed` or by IO_ERROR */
+	bool read_on;	/* see transport_read_on */
+	bool unwritable, was_reset;	/* of read_on: a write has failed; and met a reset */
 };
 
 /*
@@ -92,6 +94,17 @@ void transport_fin(struct transport *t);
  * a packet, at most max.
  */
 size_t transport_set_packets(struct transport *t, size_t max);
+
+/*
+ * From now on a write that the peer refuses (EPIPE, ECONNRESET) is not `failed`: what it said before it went is
+ * still read, then its end or the reset.  What is written is lost without a word from then on, and `drained` comes if
+ * bytes waited.  For the clear only.
+ */
+static inline void
+transport_read_on(struct transport *t)
+{
+	t->read_on = true;
+}
 
 /* Declare the connection broken (err is an errno): `failed` comes from the loop. */
 void transport_break(struct transport *t, int err);

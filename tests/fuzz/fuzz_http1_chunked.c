@@ -31,7 +31,8 @@ chunked_run(const char *p, size_t n, bool whole, uint32_t seed, struct chunked_r
 			ORACLE(used <= k - at);
 			at += used;
 			if (run->result == HTTP1_CHUNK_DATA) {
-				ORACLE(data.n > 0 && data.n <= used && data.p + data.n == piece + at);
+				ORACLE(
+				    data.n > 0 && data.n <= used && data.p + data.n == piece + at);
 				memcpy(run->payload + run->n, data.p, data.n);
 				run->n += data.n;
 			}
@@ -53,7 +54,8 @@ naive_line(const char *p, size_t n, size_t *at, size_t *length)
 	*length = (size_t)(crlf - line);
 	*at += *length + 2;
 	for (size_t i = 0; i < *length; i++)
-		if ((unsigned char)line[i] == 0x7f || ((unsigned char)line[i] < 32 && line[i] != '\t'))
+		if ((unsigned char)line[i] == 0x7f ||
+		    ((unsigned char)line[i] < 32 && line[i] != '\t'))
 			return NULL;
 	return line;
 }
@@ -76,7 +78,7 @@ naive_size(const char *line, size_t length, uint64_t *size)
 	for (i = n; i < length && (line[i] == ' ' || line[i] == '\t'); i++)
 		;
 	if (i == length)
-		return i == n;	/* white space only before an extension */
+		return i == n; /* white space only before an extension */
 	return line[i] == ';' && length - n <= 1 + 4096;
 }
 

@@ -37,7 +37,8 @@ naive_target(struct span method, struct span target, struct http_head *h)
 		if (!naive_authority(h->authority))
 			return false;
 		if (rest.n == 0) {
-			h->path = span_eq(method, SPAN_LIT("OPTIONS")) ? SPAN_LIT("*") : SPAN_LIT("/");
+			h->path =
+			    span_eq(method, SPAN_LIT("OPTIONS")) ? SPAN_LIT("*") : SPAN_LIT("/");
 			return true;
 		}
 	}
@@ -59,7 +60,8 @@ naive_target(struct span method, struct span target, struct http_head *h)
 		return false;
 	h->path = naive_group(rest, &m[1]);
 	if (m[3].rm_so >= 0)
-		h->query = (struct span){ rest.p + m[3].rm_so + 1, (size_t)(m[3].rm_eo - m[3].rm_so - 1) };
+		h->query =
+		    (struct span){ rest.p + m[3].rm_so + 1, (size_t)(m[3].rm_eo - m[3].rm_so - 1) };
 	return true;
 }
 
@@ -105,7 +107,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p = oracle_copy(data + 1, n);
 	scanned = oracle_http1_scan(HTTP1_REQUEST, p, n, data[0], &head_n);
 	good = naive_request(p, n, &naive, &wanted);
-	if (scanned == HTTP1_OK && head_n < n) {	/* the parser reads nothing behind the head */
+	if (scanned == HTTP1_OK && head_n < n) { /* the parser reads nothing behind the head */
 		char *head = oracle_copy(p, head_n);
 
 		free(p);
@@ -125,8 +127,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ORACLE((h.query.p != NULL) == (wanted.query.p != NULL));
 		ORACLE(h.minor == wanted.minor && h.body == wanted.body);
 		ORACLE(h.content_length == wanted.content_length);
-		ORACLE(h.keep_alive == (!http_head_list_has(&h, "connection", "close") &&
-		    (h.minor == 1 || http_head_list_has(&h, "connection", "keep-alive"))));
+		ORACLE(h.keep_alive ==
+		    (!http_head_list_has(&h, "connection", "close") &&
+			(h.minor == 1 || http_head_list_has(&h, "connection", "keep-alive"))));
 	}
 	free(p);
 	return 0;

@@ -123,10 +123,10 @@ msg_run(const struct ws_rules *rules, const uint8_t *p, size_t n, bool whole, ui
 struct naive {
 	const struct ws_rules *rules;
 	struct msg_log *log;
-	uint8_t *message;	/* payload of the message so far */
+	uint8_t *message; /* payload of the message so far */
 	size_t message_n;
-	uint64_t announced;	/* by its headers */
-	int opcode;		/* of the message, -1 between */
+	uint64_t announced; /* by its headers */
+	int opcode;	    /* of the message, -1 between */
 	bool compressed;
 };
 
@@ -207,7 +207,7 @@ naive_length_is_bad(const uint8_t *p, size_t n, size_t width, uint64_t length)
 		return true;
 	if (width == 8 && n >= 3 && p[2] >= 128)
 		return true;
-	if (width == 8 && n >= 8)	/* then the last two can not make it 2^16 any more */
+	if (width == 8 && n >= 8) /* then the last two can not make it 2^16 any more */
 		return p[2] == 0 && p[3] == 0 && p[4] == 0 && p[5] == 0 && p[6] == 0 && p[7] == 0;
 	return false;
 }
@@ -235,8 +235,8 @@ naive_frame(struct naive *d, const uint8_t *p, size_t n)
 		return 0;
 	if (bad == 0 && op <= 2) {
 		d->announced = (op == 0 ? d->announced : 0) + length;
-		if (d->rules->max_message != 0 && (d->announced > d->rules->max_message ||
-		    length > d->rules->max_message))
+		if (d->rules->max_message != 0 &&
+		    (d->announced > d->rules->max_message || length > d->rules->max_message))
 			bad = 1009;
 	}
 	if (bad != 0) {
@@ -267,7 +267,7 @@ naive_run(const struct ws_rules *rules, const uint8_t *p, size_t n, struct msg_l
 	size_t at = 0, k;
 
 	log_init(log, n);
-	d.message = oracle_copy(p, n);	/* room for all there can be */
+	d.message = oracle_copy(p, n); /* room for all there can be */
 	while (at < n && (k = naive_frame(&d, p + at, n - at)) != 0)
 		at += k;
 	free(d.message);
@@ -290,8 +290,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 3 || size > 60000)
 		return 0;
 	n = size - 3;
-	rules = (struct ws_rules){ .masked = data[0] & 1, .check_utf8 = data[0] & 2,
-		.allow_rsv1 = data[0] & 4, .max_message = data[0] & 8 ? 100 : 0 };
+	rules = (struct ws_rules){ .masked = data[0] & 1,
+		.check_utf8 = data[0] & 2,
+		.allow_rsv1 = data[0] & 4,
+		.max_message = data[0] & 8 ? 100 : 0 };
 	naive_run(&rules, p, n, &wanted);
 	msg_run(&rules, p, n, true, 0, &got);
 	ORACLE(log_same(&wanted, &got));

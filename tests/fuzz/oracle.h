@@ -61,8 +61,12 @@ static inline size_t
 oracle_character(const uint8_t *p, size_t n)
 {
 	static const uint32_t smallest[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t length = n == 0 ? 0 : p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 :
-	    p[0] >> 3 == 30 ? 4 : 0;
+	size_t length = n == 0 ? 0
+	    : p[0] < 0x80      ? 1
+	    : p[0] >> 5 == 6   ? 2
+	    : p[0] >> 4 == 14  ? 3
+	    : p[0] >> 3 == 30  ? 4
+			       : 0;
 	uint32_t c;
 
 	if (length == 0 || length > n)

@@ -33,8 +33,10 @@ naive_regexec(const regex_t *re, struct span s, regmatch_t m[8])
 	if (memchr(s.p, '\0', s.n) != NULL)
 		return false;
 	/* A copy with a NUL: the sanitizers know of no REG_STARTEND. */
-	if ((text = strndup(s.p, s.n)) == NULL)
+	if ((text = malloc(s.n + 1)) == NULL)
 		abort();
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
 	matches = regexec(re, text, 8, m, 0) == 0;
 	free(text);
 	return matches;
@@ -94,7 +96,7 @@ naive_authority(struct span s)
 }
 
 struct naive_head {
-	struct span start;	/* the first line */
+	struct span start; /* the first line */
 	struct span name[HTTP1_MAX_FIELDS];
 	struct span value[HTTP1_MAX_FIELDS];
 	size_t n_fields;
@@ -120,8 +122,9 @@ naive_split(enum http1_kind kind, const char *p, size_t n, struct naive_head *h)
 		at += line.n + 2;
 		if (first) {
 			h->start = line;
-			if (line.n > HTTP1_MAX_LINE || !naive_matches(kind == HTTP1_REQUEST ?
-			    NAIVE_REQUEST : NAIVE_STATUS, line, NULL))
+			if (line.n > HTTP1_MAX_LINE ||
+			    !naive_matches(
+				kind == HTTP1_REQUEST ? NAIVE_REQUEST : NAIVE_STATUS, line, NULL))
 				return false;
 			first = false;
 			continue;
@@ -157,8 +160,8 @@ naive_field(const struct naive_head *h, const char *name, struct span *value)
 
 /* Whether the fields frame the body without doubt; how. */
 static inline bool
-naive_framing(const struct naive_head *h, unsigned minor, enum http_body none,
-    enum http_body *body, uint64_t *length)
+naive_framing(const struct naive_head *h, unsigned minor, enum http_body none, enum http_body *body,
+    uint64_t *length)
 {
 	struct span value;
 	unsigned codings = naive_field(h, "transfer-encoding", &value), lengths;
@@ -176,9 +179,10 @@ naive_framing(const struct naive_head *h, unsigned minor, enum http_body none,
 		return lengths == 0;
 	while (value.n > 1 && value.p[0] == '0')
 		value.p++, value.n--;
-	if (value.n == 0 || value.n > 19 || strspn(value.p, "0123456789") < value.n)
+	if (value.n == 0 || value.n > 19 || value.p[0] < '0' || value.p[0] > '9')
 		return false;
-	snprintf(text, sizeof(text), "%.*s", SPAN_ARG(value));
+	memcpy(text, value.p, value.n);
+	text[value.n] = '\0';
 	*length = strtoull(text, &end, 10);
 	return *end == '\0' && *length <= INT64_MAX;
 }

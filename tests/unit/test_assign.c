@@ -366,12 +366,6 @@ START_TEST(assign_refuses_what_is_not_built)
 		    "this version yet\n"
 		    "F:14: [backend b] ForwardedHeaders=both: the Forwarded field is not built into "
 		    "this version yet; expected x-forwarded or off\n" },
-		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
-		  "Protocol=lines\nMessageType=text\n",
-		    "F:7: [backend b] Protocol=lines: a raw backend is not built into this version "
-		    "yet\n"
-		    "F:8: [backend b] MessageType=text: a raw backend is not built into this "
-		    "version yet\n" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
@@ -389,7 +383,7 @@ START_TEST(assign_takes_defaults_of_what_is_not_built)
 		  "CompressionLevel=1\nServerContextTakeover=true\n",
 		    "" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
-		  "Protocol=http\nMessageType=\nBalance=least-connections\nHealthCheckInterval=0\n"
+		  "Balance=least-connections\nHealthCheckInterval=0\n"
 		  "MaxFails=3\nFailTimeout=10000ms\nMaxConnections=0\nSendProxyProtocol=off\n"
 		  "ForwardedHeaders=x-forwarded\n",
 		    "" },

@@ -149,14 +149,12 @@ END_TEST
 
 START_TEST(check_kinds_of_backends)
 {
-	/* All of these are not built yet, and say so as well. */
+	/* Some of these are not built yet, and say so as well. */
 	static const struct unit_config_row rows[] = {
 		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a\n"
 		  "Protocol=stream\nKeepAliveInterval=1\n",
 		    "F:3: [route a] Action=proxy: proxying ordinary HTTP requests is not built into "
 		    "this version yet; expected echo, forward or static\n"
-		    "F:7: [backend b] Protocol=stream: a raw backend is not built into this version "
-		    "yet\n"
 		    "F:3: [route a] Action=proxy: [backend b] does not speak http; expected a "
 		    "backend with Protocol=http, or Action=forward\n"
 		    "warning: F:8: [backend b] KeepAliveInterval has no effect: there is no "
@@ -165,18 +163,20 @@ START_TEST(check_kinds_of_backends)
 		  "[backend b]\nAddress=a:1\nProtocol=packet\n",
 		    "F:5: [route a] Compression=passthrough: compression is not built into this "
 		    "version yet\n"
-		    "F:8: [backend b] Protocol=packet: a raw backend is not built into this version "
-		    "yet\n"
 		    "F:5: [route a] Compression=passthrough: there is no http backend to compress; "
 		    "expected off or edge\n"
 		    "F:7: [backend b] Address: packets need a Unix socket; expected unix:PATH or "
 		    "unix:@NAME with Protocol=packet\n" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=a:1\n"
 		  "MessageType=text\n",
-		    "F:7: [backend b] MessageType=text: a raw backend is not built into this version "
-		    "yet\n"
 		    "F:7: [backend b] MessageType: an http backend makes its own messages; expected "
 		    "this key left out, or another Protocol\n" },
+		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=a:1\n"
+		  "Protocol=lines\nMessageType=binary\n",
+		    "" },
+		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:@a\n"
+		  "Protocol=packet\nMessageType=text\n",
+		    "" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);

@@ -62,7 +62,7 @@ h1_scan(enum http1_kind kind, const char *p, size_t n, size_t *head_n)
 	status = HTTP1_MORE;
 	http1_scan_init(&s, kind);
 	for (size_t i = 1; i <= n && status == HTTP1_MORE; i++) {
-		if (n > 1000) {	/* the same, without moving the bytes */
+		if (n > 1000) { /* the same, without moving the bytes */
 			status = http1_scan(&s, p, i, &got);
 		} else {
 			char *copy = h1_copy(p, i);
@@ -82,8 +82,8 @@ h1_parse(enum http1_kind kind, const char *p, size_t n, struct http_head *h, cha
 {
 	*copy = h1_copy(p, n);
 	memset(h, 0xa5, sizeof(*h));
-	return kind == HTTP1_REQUEST ? http1_parse_request(*copy, n, h) :
-	    http1_parse_response(*copy, n, h);
+	return kind == HTTP1_REQUEST ? http1_parse_request(*copy, n, h)
+				     : http1_parse_response(*copy, n, h);
 }
 
 static enum http1_status
@@ -148,7 +148,7 @@ h1_body_name(const struct http_head *h)
 START_TEST(http1_parses_requests)
 {
 	static const struct {
-		const char *text, *wanted;	/* method scheme|authority|path|query minor flags body */
+		const char *text, *wanted; /* method scheme|authority|path|query minor flags body */
 	} rows[] = {
 		{ "GET /a/b?c=d&e HTTP/1.1\r\nHost: h:80" END, "GET |h:80|/a/b|c=d&e 1 k none" },
 		{ "GET / HTTP/1.1\r\nhOST:h" END, "GET |h|/|- 1 k none" },
@@ -162,7 +162,8 @@ START_TEST(http1_parses_requests)
 		{ GET "Connection: a\r\nConnection: b , CLOSE\r\n\r\n", "GET |a|/|- 1 - none" },
 		{ GET "Connection: closed\r\n\r\n", "GET |a|/|- 1 k none" },
 		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0" END, "POST |h|/|- 1 k 0" },
-		{ "POST / HTTP/1.1\r\nHost: h\r\ncontent-length:\t0042 " END, "POST |h|/|- 1 k 42" },
+		{ "POST / HTTP/1.1\r\nHost: h\r\ncontent-length:\t0042 " END,
+		    "POST |h|/|- 1 k 42" },
 		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9223372036854775807" END,
 		    "POST |h|/|- 1 k 9223372036854775807" },
 		{ "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: CHUNKED" END,
@@ -172,7 +173,8 @@ START_TEST(http1_parses_requests)
 		{ "PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1" END,
 		    "PUT ||/|- 0 - 1" },
 		/* the other forms (RFC 9112 3.2.2 to 3.2.4) */
-		{ "GET http://x.y:1/z?q HTTP/1.1\r\nHost: other" END, "GET http|x.y:1|/z|q 1 k none" },
+		{ "GET http://x.y:1/z?q HTTP/1.1\r\nHost: other" END,
+		    "GET http|x.y:1|/z|q 1 k none" },
 		{ "GET HTTPS://[::1] HTTP/1.1\r\nHost: h" END, "GET HTTPS|[::1]|/|- 1 k none" },
 		{ "GET http://x?q HTTP/1.1\r\nHost: x" END, "GET http|x|/|q 1 k none" },
 		{ "OPTIONS http://x HTTP/1.1\r\nHost: x" END, "OPTIONS http|x|*|- 1 k none" },
@@ -198,10 +200,14 @@ START_TEST(http1_parses_requests)
 		ck_assert_uint_eq(head_n, n);
 		status = h1_parse(HTTP1_REQUEST, rows[i].text, n, &h, &copy);
 		ck_assert_msg(status == HTTP1_OK, "%s: %d", rows[i].text, (int)status);
-		snprintf(got, sizeof(got), "%.*s %.*s|%.*s|%.*s|%.*s%s %u %s%s %s", SPAN_ARG(h.method),
-		    SPAN_ARG(h.scheme), SPAN_ARG(h.authority), SPAN_ARG(h.path), SPAN_ARG(h.query),
-		    h.query.p != NULL ? "" : h.path.n != 0 ? "-" : " -", h.minor,
-		    h.keep_alive ? "k" : "-", h.expect_continue ? "e" : "", h1_body_name(&h));
+		snprintf(got, sizeof(got), "%.*s %.*s|%.*s|%.*s|%.*s%s %u %s%s %s",
+		    SPAN_ARG(h.method), SPAN_ARG(h.scheme), SPAN_ARG(h.authority), SPAN_ARG(h.path),
+		    SPAN_ARG(h.query),
+		    h.query.p != NULL	? ""
+			: h.path.n != 0 ? "-"
+					: " -",
+		    h.minor, h.keep_alive ? "k" : "-", h.expect_continue ? "e" : "",
+		    h1_body_name(&h));
 		ck_assert_str_eq(got, rows[i].wanted);
 		free(copy);
 	}
@@ -211,7 +217,7 @@ END_TEST
 START_TEST(http1_parses_fields_in_order_and_trims_them)
 {
 	static const char text[] = GET "X-A:1\r\nx-b:  2 3\t\r\nX-A:\r\nX-C: \t \r\n"
-	    "!#$%&'*+-.^_`|~09:\x80\xff\tz\r\n\r\nbody";
+				       "!#$%&'*+-.^_`|~09:\x80\xff\tz\r\n\r\nbody";
 	static const struct {
 		const char *name, *value;
 	} wanted[] = { { "Host", "a" }, { "X-A", "1" }, { "x-b", "2 3" }, { "X-A", "" },
@@ -226,7 +232,8 @@ START_TEST(http1_parses_fields_in_order_and_trims_them)
 	for (size_t i = 0; i < h.n_fields; i++) {
 		ck_assert(span_eq(h.field[i].name, span_from_str(wanted[i].name)));
 		ck_assert(span_eq(h.field[i].value, span_from_str(wanted[i].value)));
-		ck_assert(h.field[i].name.p > text && h.field[i].name.p < text + head_n);	/* no copies */
+		ck_assert(
+		    h.field[i].name.p > text && h.field[i].name.p < text + head_n); /* no copies */
 	}
 	ck_assert(span_eq(h.target, SPAN_LIT("/")));
 }
@@ -234,7 +241,8 @@ END_TEST
 
 START_TEST(http1_refuses_ambiguous_framing)
 {
-	static const struct h1_row rows[] = {	/* RFC 9112 6.1, 6.3, 11.2; RFC 9110 8.6 */
+	static const struct h1_row rows[] = {
+		/* RFC 9112 6.1, 6.3, 11.2; RFC 9110 8.6 */
 		{ GET "Content-Length: 5\r\nTransfer-Encoding: chunked" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: chunked\r\nContent-Length: 5" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: gzip, chunked\r\nContent-Length: 0" END, HTTP1_BAD },
@@ -254,7 +262,7 @@ START_TEST(http1_refuses_ambiguous_framing)
 		{ GET "Content-Length: 1_0" END, HTTP1_BAD },
 		{ GET "Content-Length: \"5\"" END, HTTP1_BAD },
 		{ GET "Content-Length: five" END, HTTP1_BAD },
-		{ GET "Content-Length: \xd9\xa5" END, HTTP1_BAD },	/* an Arabic 5 */
+		{ GET "Content-Length: \xd9\xa5" END, HTTP1_BAD }, /* an Arabic 5 */
 		{ GET "Content-Length:" END, HTTP1_BAD },
 		{ GET "Content-Length: 9223372036854775808" END, HTTP1_BAD },
 		{ GET "Content-Length: 18446744073709551615" END, HTTP1_BAD },
@@ -266,7 +274,8 @@ START_TEST(http1_refuses_ambiguous_framing)
 		{ GET "Transfer-Encoding: gzip" END, HTTP1_BAD_CODING },
 		{ GET "Transfer-Encoding: identity" END, HTTP1_BAD_CODING },
 		{ GET "Transfer-Encoding: gzip, chunked" END, HTTP1_BAD_CODING },
-		{ GET "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked" END, HTTP1_BAD_CODING },
+		{ GET "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked" END,
+		    HTTP1_BAD_CODING },
 		{ GET "Transfer-Encoding: chunked, gzip" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: chunked, chunked" END, HTTP1_BAD },
@@ -277,7 +286,9 @@ START_TEST(http1_refuses_ambiguous_framing)
 		{ GET "Transfer-Encoding: chunked;q=1" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: \"chunked\"" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: chun ked" END, HTTP1_BAD },
-		{ GET "Transfer-Encoding: \x0b" "chunked" END, HTTP1_BAD },
+		{ GET "Transfer-Encoding: \x0b"
+		      "chunked" END,
+		    HTTP1_BAD },
 		{ GET "Transfer-Encoding: chunked\x80" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding:" END, HTTP1_BAD },
 		{ GET "Transfer-Encoding: ," END, HTTP1_BAD },
@@ -300,20 +311,21 @@ END_TEST
 
 START_TEST(http1_refuses_bad_field_lines)
 {
-	static const struct h1_row rows[] = {	/* RFC 9112 2.2, 5.1, 5.2; RFC 9110 5.5 */
+	static const struct h1_row rows[] = {
+		/* RFC 9112 2.2, 5.1, 5.2; RFC 9110 5.5 */
 		{ GET "X : y" END, HTTP1_BAD },
 		{ GET "X\t: y" END, HTTP1_BAD },
 		{ GET " X: y" END, HTTP1_BAD },
 		{ GET "\tX: y" END, HTTP1_BAD },
-		{ GET "X: y\r\n z" END, HTTP1_BAD },		/* obs-fold */
+		{ GET "X: y\r\n z" END, HTTP1_BAD }, /* obs-fold */
 		{ GET "X: y\r\n\tz" END, HTTP1_BAD },
 		{ GET "X: y\r\n \r\n\r\n", HTTP1_BAD },
 		{ "GET / HTTP/1.1\r\n Host: a" END, HTTP1_BAD },
-		{ GET "X: y\n" END, HTTP1_BAD },			/* bare LF */
+		{ GET "X: y\n" END, HTTP1_BAD }, /* bare LF */
 		{ GET "X: y\n\n", HTTP1_BAD },
 		{ GET "\n", HTTP1_BAD },
 		{ "GET / HTTP/1.1\nHost: a\n\n", HTTP1_BAD },
-		{ GET "X: y\rz" END, HTTP1_BAD },			/* bare CR */
+		{ GET "X: y\rz" END, HTTP1_BAD }, /* bare CR */
 		{ GET "X: y\r\r\n\r\n", HTTP1_BAD },
 		{ GET "\rX: y" END, HTTP1_BAD },
 		{ GET "\r\r\n", HTTP1_BAD },
@@ -333,14 +345,15 @@ START_TEST(http1_refuses_bad_field_lines)
 	h1_check_rows(HTTP1_REQUEST, rows, UNIT_COUNT(rows));
 	h1_check(HTTP1_REQUEST, GET "X: \0" END, sizeof(GET "X: \0" END) - 1, HTTP1_BAD);
 	h1_check(HTTP1_REQUEST, GET "X\0: y" END, sizeof(GET "X\0: y" END) - 1, HTTP1_BAD);
-	h1_check(HTTP1_REQUEST, "GET /\0 HTTP/1.1" END, sizeof("GET /\0 HTTP/1.1" END) - 1,
-	    HTTP1_BAD);
+	h1_check(
+	    HTTP1_REQUEST, "GET /\0 HTTP/1.1" END, sizeof("GET /\0 HTTP/1.1" END) - 1, HTTP1_BAD);
 }
 END_TEST
 
 START_TEST(http1_refuses_bad_request_lines)
 {
-	static const struct h1_row rows[] = {	/* RFC 9112 2.2, 2.3, 3, 3.2 */
+	static const struct h1_row rows[] = {
+		/* RFC 9112 2.2, 2.3, 3, 3.2 */
 		{ "\r\n\r\nGET / HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ "\nGET / HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ "\rGET / HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
@@ -351,13 +364,13 @@ START_TEST(http1_refuses_bad_request_lines)
 		{ "GET\t/ HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ "GET /\tHTTP/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ "GET / x HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
-		{ "GET /\r\nHost: a" END, HTTP1_BAD },			/* HTTP/0.9 */
+		{ "GET /\r\nHost: a" END, HTTP1_BAD }, /* HTTP/0.9 */
 		{ "GET\r\nHost: a" END, HTTP1_BAD },
 		{ "GET / \r\nHost: a" END, HTTP1_BAD },
 		{ "GE(T / HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ "G\x80T / HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ ": / HTTP/1.1\r\nHost: a" END, HTTP1_BAD },
-		{ "\x16\x03\x01 ", HTTP1_BAD },				/* TLS on a plain port */
+		{ "\x16\x03\x01 ", HTTP1_BAD }, /* TLS on a plain port */
 		{ "GET / http/1.1\r\nHost: a" END, HTTP1_BAD },
 		{ "GET / HTTP/1\r\nHost: a" END, HTTP1_BAD },
 		{ "GET / HTTP/1.\r\nHost: a" END, HTTP1_BAD },
@@ -416,7 +429,8 @@ END_TEST
 
 START_TEST(http1_wants_exactly_one_good_host)
 {
-	static const struct h1_row rows[] = {	/* RFC 9112 3.2 */
+	static const struct h1_row rows[] = {
+		/* RFC 9112 3.2 */
 		{ "GET / HTTP/1.1" END, HTTP1_BAD },
 		{ "GET / HTTP/1.1\r\nX-Host: a" END, HTTP1_BAD },
 		{ "GET / HTTP/1.1\r\nHost: a\r\nHost: b" END, HTTP1_BAD },
@@ -458,8 +472,8 @@ START_TEST(http1_scan_refuses_at_the_first_bad_byte)
 	static const char *const requests[] = { "\x16", " ", "\n", "\r\r", "\r\n\r", "G\r", "G\t",
 		"G:", "GET \x01", "GET \t", "GET /\r", "GET /\x80", "GET / HTTP/1.1 ", "GET / \x7f",
 		"GET / HTTP/1.1\n", "GET / HTTP/1.1\r\r", "GET / HTTP/1.1\r\n ",
-		"GET / HTTP/1.1\r\n\t", "GET / HTTP/1.1\r\n:", "GET / HTTP/1.1\r\n\n",
-		GET " ", GET "\t", GET ":", GET "X ", GET "X\t", GET "X\r", GET "X\x80", GET "X: \x01",
+		"GET / HTTP/1.1\r\n\t", "GET / HTTP/1.1\r\n:", "GET / HTTP/1.1\r\n\n", GET " ",
+		GET "\t", GET ":", GET "X ", GET "X\t", GET "X\r", GET "X\x80", GET "X: \x01",
 		GET "X: \n", GET "X: y\r ", GET "\r\r", GET "\r ", GET "X:\r\n " };
 	static const char *const responses[] = { "h", "\r", " ", "HTTP/1.1 200 \x01",
 		"HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\r\n ", "HTTP/1.1 200 OK\r\nX " };
@@ -491,8 +505,8 @@ START_TEST(http1_scan_and_parser_agree_on_every_single_damage)
 			memcpy(text, good, sizeof(good));
 			text[i] = (char)b;
 			status = h1_verdict(HTTP1_REQUEST, text, n);
-			if (text[i] == good[i] ? status != HTTP1_OK : b < 0x20 && b != '\t' &&
-			    status == HTTP1_OK)
+			if (text[i] == good[i] ? status != HTTP1_OK
+					       : b < 0x20 && b != '\t' && status == HTTP1_OK)
 				ck_abort_msg("byte %02x at %zu: %d", b, i, (int)status);
 		}
 }
@@ -587,7 +601,7 @@ END_TEST
 START_TEST(http1_parses_responses)
 {
 	static const struct {
-		const char *text, *wanted;	/* status "reason" minor keep-alive body */
+		const char *text, *wanted; /* status "reason" minor keep-alive body */
 	} rows[] = {
 		{ "HTTP/1.1 200 OK" END, "200 \"OK\" 1 k eof" },
 		{ "HTTP/1.1 200 " END, "200 \"\" 1 k eof" },
@@ -598,7 +612,8 @@ START_TEST(http1_parses_responses)
 		{ "HTTP/1.1 599 x\r\nConnection: close\r\nTransfer-Encoding: chunked" END,
 		    "599 \"x\" 1 - chunked" },
 		{ "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-		    "Connection: Upgrade" END, "101 \"Switching Protocols\" 1 k eof" },
+		  "Connection: Upgrade" END,
+		    "101 \"Switching Protocols\" 1 k eof" },
 		{ "HTTP/1.1 100  two" END, "100 \" two\" 1 k eof" },
 	};
 
@@ -622,7 +637,8 @@ END_TEST
 
 START_TEST(http1_refuses_bad_responses)
 {
-	static const struct h1_row rows[] = {	/* RFC 9112 4, 5, 6 */
+	static const struct h1_row rows[] = {
+		/* RFC 9112 4, 5, 6 */
 		{ "\r\nHTTP/1.1 200 OK" END, HTTP1_BAD },
 		{ "http/1.1 200 OK" END, HTTP1_BAD },
 		{ "SSH-2.0-x\r\n", HTTP1_BAD },
@@ -647,7 +663,8 @@ START_TEST(http1_refuses_bad_responses)
 		{ "HTTP/1.1 200 OK\r\nX : y" END, HTTP1_BAD },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2" END, HTTP1_BAD },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: +1" END, HTTP1_BAD },
-		{ "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked" END, HTTP1_BAD },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked" END,
+		    HTTP1_BAD },
 		{ "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked" END, HTTP1_BAD },
 		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip" END, HTTP1_BAD_CODING },
 		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked" END, HTTP1_BAD },

@@ -9,7 +9,7 @@
 struct chunked_run {
 	char payload[512];
 	size_t n;
-	size_t taken;		/* bytes of the input up to the end */
+	size_t taken; /* bytes of the input up to the end */
 	enum http1_chunk result;
 };
 
@@ -68,13 +68,15 @@ chunked_check(const char *p, size_t n, enum http1_chunk result, const char *payl
 			chunked_run(p, n, a, b, &run);
 			if (run.result != result || run.n != strlen(payload) ||
 			    memcmp(run.payload, payload, run.n) != 0)
-				ck_abort_msg("%.100s, cut at %zu, %zu: %d", p, a, b, (int)run.result);
+				ck_abort_msg(
+				    "%.100s, cut at %zu, %zu: %d", p, a, b, (int)run.result);
 			if (result == HTTP1_CHUNK_END && run.taken != n - rest)
 				ck_abort_msg("%.100s: took %zu", p, run.taken);
 		}
 	memset(&run, 0, sizeof(run));
 	http1_chunked_init(&c);
-	for (size_t i = 0; i < n && run.result != HTTP1_CHUNK_END && run.result != HTTP1_CHUNK_BAD; i++)
+	for (size_t i = 0; i < n && run.result != HTTP1_CHUNK_END && run.result != HTTP1_CHUNK_BAD;
+	     i++)
 		chunked_feed(&c, p + i, 1, &run);
 	ck_assert_int_eq(run.result, result);
 	ck_assert_uint_eq(run.n, strlen(payload));
@@ -91,7 +93,7 @@ START_TEST(http1_chunked_gives_the_payload_and_leaves_the_next_message)
 		{ "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nGET /", "hello world", 5 },
 		{ "A\r\n0123456789\r\nb\r\n0123456789a\r\n00\r\n\r\n", "01234567890123456789a", 0 },
 		{ "0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n", "hello", 0 },
-		{ "2\r\n\r\n\r\n0\r\n\r\n\r\n", "\r\n", 2 },	/* payload that looks like framing */
+		{ "2\r\n\r\n\r\n0\r\n\r\n\r\n", "\r\n", 2 }, /* payload that looks like framing */
 		{ "3\r\n0\r\n\r\n0\r\n\r\n", "0\r\n", 0 },
 		/* extensions (RFC 9112 7.1.1) */
 		{ "1;a\r\nx\r\n0;b=c\r\n\r\n", "x", 0 },
@@ -103,8 +105,8 @@ START_TEST(http1_chunked_gives_the_payload_and_leaves_the_next_message)
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
-		chunked_check(rows[i].in, strlen(rows[i].in), HTTP1_CHUNK_END, rows[i].payload,
-		    rows[i].rest);
+		chunked_check(
+		    rows[i].in, strlen(rows[i].in), HTTP1_CHUNK_END, rows[i].payload, rows[i].rest);
 }
 END_TEST
 
@@ -124,16 +126,16 @@ START_TEST(http1_chunked_refuses_bad_framing)
 		{ "5h\r\n", "" },
 		{ "5_0\r\n", "" },
 		{ "5 5\r\n", "" },
-		{ "5 \r\nhello\r\n", "" },		/* white space only before a ';' */
-		{ "5\nhello\r\n", "" },			/* bare LF */
+		{ "5 \r\nhello\r\n", "" }, /* white space only before a ';' */
+		{ "5\nhello\r\n", "" },	   /* bare LF */
 		{ "5\rhello\r\n", "" },
 		{ "5\r\r\nhello\r\n", "" },
-		{ "5\r\nhello0\r\n\r\n", "hello" },	/* no CRLF behind the payload */
+		{ "5\r\nhello0\r\n\r\n", "hello" }, /* no CRLF behind the payload */
 		{ "5\r\nhello\n0\r\n\r\n", "hello" },
 		{ "5\r\nhello\r0\r\n\r\n", "hello" },
 		{ "5\r\nhello \r\n0\r\n\r\n", "hello" },
 		{ ";a\r\n", "" },
-		{ "5;a\nhello\r\n", "" },		/* extension that ends in a bare LF */
+		{ "5;a\nhello\r\n", "" }, /* extension that ends in a bare LF */
 		{ "5;a\rb\r\n", "" },
 		{ "5;a\x01\r\n", "" },
 		{ "5;a\x7f\r\n", "" },
@@ -149,7 +151,7 @@ START_TEST(http1_chunked_refuses_bad_framing)
 		{ "0\r\nA : c\r\n\r\n", "" },
 		{ "0\r\n: c\r\n\r\n", "" },
 		{ "0\r\n A: c\r\n\r\n", "" },
-		{ "0\r\nA: c\r\n d\r\n\r\n", "" },	/* obs-fold */
+		{ "0\r\nA: c\r\n d\r\n\r\n", "" }, /* obs-fold */
 		{ "0\r\nA\r\n\r\n", "" },
 		{ "0\r\nA: b\n\r\n", "" },
 		{ "0\r\nA: b\rc\r\n\r\n", "" },
@@ -187,8 +189,8 @@ START_TEST(http1_chunked_takes_the_greatest_size)
 	size_t used;
 
 	http1_chunked_init(&c);
-	ck_assert_int_eq(http1_chunked_feed(&c, "7fffffffffffffff\r\nabc", 21, &used, &data),
-	    HTTP1_CHUNK_DATA);
+	ck_assert_int_eq(
+	    http1_chunked_feed(&c, "7fffffffffffffff\r\nabc", 21, &used, &data), HTTP1_CHUNK_DATA);
 	ck_assert_uint_eq(used, 21);
 	ck_assert_uint_eq(data.n, 3);
 	ck_assert(c.left == (uint64_t)INT64_MAX - 3);

@@ -25,17 +25,21 @@ START_TEST(http_chars_table_is_the_grammars)
 	for (unsigned b = 0; b < 256; b++) {
 		unsigned wanted = 0;
 
-		if (chars_has("!#$%&'*+-.^_`|~" ALPHA DIGIT, b))	/* RFC 9110 5.6.2 */
+		if (chars_has("!#$%&'*+-.^_`|~" ALPHA DIGIT, b)) /* RFC 9110 5.6.2 */
 			wanted |= HTTP_C_TOKEN;
-		if (b == '\t' || (b >= ' ' && b != 0x7f))	/* RFC 9110 5.5 */
+		if (b == '\t' || (b >= ' ' && b != 0x7f)) /* RFC 9110 5.5 */
 			wanted |= HTTP_C_VALUE;
 		if (b > ' ' && b < 0x7f)
 			wanted |= HTTP_C_GRAPH;
-		if (chars_has(UNRESERVED SUB_DELIMS, b))	/* RFC 3986 3.2.2 */
+		if (chars_has(UNRESERVED SUB_DELIMS, b)) /* RFC 3986 3.2.2 */
 			wanted |= HTTP_C_HOST;
-		if (chars_has(UNRESERVED SUB_DELIMS ":@/%" "[]|^", b))	/* RFC 3986 3.3 */
+		if (chars_has(UNRESERVED SUB_DELIMS ":@/%"
+						    "[]|^",
+			b)) /* RFC 3986 3.3 */
 			wanted |= HTTP_C_PATH;
-		if (chars_has(UNRESERVED SUB_DELIMS ":@/%?" "[]|^{}`\\", b))
+		if (chars_has(UNRESERVED SUB_DELIMS ":@/%?"
+						    "[]|^{}`\\",
+			b))
 			wanted |= HTTP_C_QUERY;
 		if (chars_has(DIGIT "abcdefABCDEF", b))
 			wanted |= HTTP_C_HEX;
@@ -49,8 +53,8 @@ START_TEST(http_is_token_and_field_value_judge_every_byte)
 	for (unsigned b = 0; b < 256; b++) {
 		char s[3] = { 'a', (char)b, 'z' };
 
-		ck_assert(http_is_token((struct span){ s, 3 }) ==
-		    ((http_chars[b] & HTTP_C_TOKEN) != 0));
+		ck_assert(
+		    http_is_token((struct span){ s, 3 }) == ((http_chars[b] & HTTP_C_TOKEN) != 0));
 		ck_assert(http_is_field_value((struct span){ s, 3 }) ==
 		    ((http_chars[b] & HTTP_C_VALUE) != 0));
 	}
@@ -63,8 +67,8 @@ START_TEST(http_is_authority_takes_host_and_port_only)
 {
 	static const char *const good[] = { "a", "example.com", "EXAMPLE.com:80", "localhost:65535",
 		"127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:443", "[2001:db8::7]:1",
-		"[::ffff:192.0.2.1]", "a_b.c-d~e", "xn--bcher-kva.example", "a%20b", "host:", "[::]:",
-		"host:0", "host:00080", "!$&'()*+,;=" };
+		"[::ffff:192.0.2.1]", "a_b.c-d~e", "xn--bcher-kva.example", "a%20b",
+		"host:", "[::]:", "host:0", "host:00080", "!$&'()*+,;=" };
 	static const char *const bad[] = { "", ":", ":80", "a b", "a:65536", "a:999999", "a:8o",
 		"a:-1", "a:+1", "a:80:80", "user@host", "user:pw@host", "a/b", "a?b", "a#b", "a%2",
 		"a%zz", "%", "a%", "[::1", "::1", "[]", "[]:80", "[::1]x", "[::1]:x", "[::1]80",

@@ -31,7 +31,8 @@ START_TEST(http_head_list_has_looks_into_all_fields_of_the_name)
 {
 	struct http_head h;
 
-	head_parse(&h, "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\nupgrade: WebSocket\r\n"
+	head_parse(&h,
+	    "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\nupgrade: WebSocket\r\n"
 	    "X: websocket13\r\n");
 	ck_assert(http_head_list_has(&h, "connection", "upgrade"));
 	ck_assert(http_head_list_has(&h, "Upgrade", "websocket"));
@@ -48,21 +49,35 @@ START_TEST(http_head_knows_hop_by_hop_fields)
 		const char *name;
 		bool hop;
 	} rows[] = {
-		{ "Connection", true }, { "keep-alive", true }, { "Proxy-Connection", true },
-		{ "TE", true }, { "Trailer", true }, { "Transfer-Encoding", true },
-		{ "UPGRADE", true }, { "Proxy-Authenticate", true },
-		{ "Proxy-Authorization", true }, { "Proxy-Authentication-Info", true },
-		{ "HTTP2-Settings", true }, { "X-Hop", true }, { "x-other", true },
-		{ "Host", false }, { "Content-Length", false }, { "X-End", false },
-		{ "Cookie", false }, { "Sec-WebSocket-Key", false }, { "X-Hop2", false },
+		{ "Connection", true },
+		{ "keep-alive", true },
+		{ "Proxy-Connection", true },
+		{ "TE", true },
+		{ "Trailer", true },
+		{ "Transfer-Encoding", true },
+		{ "UPGRADE", true },
+		{ "Proxy-Authenticate", true },
+		{ "Proxy-Authorization", true },
+		{ "Proxy-Authentication-Info", true },
+		{ "HTTP2-Settings", true },
+		{ "X-Hop", true },
+		{ "x-other", true },
+		{ "Host", false },
+		{ "Content-Length", false },
+		{ "X-End", false },
+		{ "Cookie", false },
+		{ "Sec-WebSocket-Key", false },
+		{ "X-Hop2", false },
 	};
 	struct http_head h;
 
-	head_parse(&h, "Connection: close, x-hop\r\nconnection: X-OTHER, host, Content-Length\r\n"
+	head_parse(&h,
+	    "Connection: close, x-hop\r\nconnection: X-OTHER, host, Content-Length\r\n"
 	    "X-End: 1\r\n");
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
-		ck_assert_msg(http_head_is_hop_by_hop(&h, span_from_str(rows[i].name)) == rows[i].hop,
-		    "%s", rows[i].name);
+		ck_assert_msg(
+		    http_head_is_hop_by_hop(&h, span_from_str(rows[i].name)) == rows[i].hop, "%s",
+		    rows[i].name);
 }
 END_TEST
 
@@ -72,7 +87,8 @@ START_TEST(http_response_body_follows_method_and_status)
 		unsigned status;
 		const char *method;
 		enum http_body said, wanted;
-	} rows[] = {	/* RFC 9112 6.3 */
+	} rows[] = {
+		/* RFC 9112 6.3 */
 		{ 200, "GET", HTTP_BODY_LENGTH, HTTP_BODY_LENGTH },
 		{ 200, "GET", HTTP_BODY_CHUNKED, HTTP_BODY_CHUNKED },
 		{ 200, "GET", HTTP_BODY_EOF, HTTP_BODY_EOF },
@@ -80,7 +96,7 @@ START_TEST(http_response_body_follows_method_and_status)
 		{ 404, "POST", HTTP_BODY_LENGTH, HTTP_BODY_LENGTH },
 		{ 200, "HEAD", HTTP_BODY_LENGTH, HTTP_BODY_NONE },
 		{ 200, "HEAD", HTTP_BODY_CHUNKED, HTTP_BODY_NONE },
-		{ 200, "head", HTTP_BODY_LENGTH, HTTP_BODY_LENGTH },	/* methods have case */
+		{ 200, "head", HTTP_BODY_LENGTH, HTTP_BODY_LENGTH }, /* methods have case */
 		{ 100, "GET", HTTP_BODY_LENGTH, HTTP_BODY_NONE },
 		{ 101, "GET", HTTP_BODY_CHUNKED, HTTP_BODY_NONE },
 		{ 199, "GET", HTTP_BODY_EOF, HTTP_BODY_NONE },
@@ -95,8 +111,9 @@ START_TEST(http_response_body_follows_method_and_status)
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		struct http_head h = { .status = rows[i].status, .body = rows[i].said };
 
-		ck_assert_msg(http1_response_body(&h, span_from_str(rows[i].method)) ==
-		    rows[i].wanted, "row %zu", i);
+		ck_assert_msg(
+		    http1_response_body(&h, span_from_str(rows[i].method)) == rows[i].wanted,
+		    "row %zu", i);
 	}
 }
 END_TEST

@@ -15,17 +15,17 @@ START_TEST(http_range_judges_a_range_by_the_size)
 		enum http_range wanted;
 		uint64_t first, last;
 	} rows[] = {
-		{ "bytes=0-499", 10000, ONE, 0, 499 },		/* RFC 9110 14.1.2 */
+		{ "bytes=0-499", 10000, ONE, 0, 499 }, /* RFC 9110 14.1.2 */
 		{ "bytes=500-999", 10000, ONE, 500, 999 },
 		{ "bytes=-500", 10000, ONE, 9500, 9999 },
 		{ "bytes=9500-", 10000, ONE, 9500, 9999 },
 		{ "bytes=0-0", 10000, ONE, 0, 0 },
-		{ "bytes=0-0,-1", 10000, NONE, 0, 0 },		/* two ranges */
+		{ "bytes=0-0,-1", 10000, NONE, 0, 0 }, /* two ranges */
 		{ "bytes= 0-999, 4500-5499, -1000", 10000, NONE, 0, 0 },
-		{ "BYTES=1-2", 10, ONE, 1, 2 },			/* units know no case */
+		{ "BYTES=1-2", 10, ONE, 1, 2 }, /* units know no case */
 		{ " \tbytes=1-2 ", 10, ONE, 1, 2 },
 		{ "bytes=, 1-2 ,", 10, ONE, 1, 2 },
-		{ "bytes=0-10", 10, ONE, 0, 9 },		/* cut */
+		{ "bytes=0-10", 10, ONE, 0, 9 }, /* cut */
 		{ "bytes=9-9", 10, ONE, 9, 9 },
 		{ "bytes=10-", 10, UNSAT, 0, 0 },
 		{ "bytes=10-20", 10, UNSAT, 0, 0 },
@@ -64,8 +64,8 @@ START_TEST(http_range_judges_a_range_by_the_size)
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		uint64_t first = 0, last = 0;
-		enum http_range got = http_range_parse(span_from_str(rows[i].value), rows[i].size,
-		    &first, &last);
+		enum http_range got =
+		    http_range_parse(span_from_str(rows[i].value), rows[i].size, &first, &last);
 
 		ck_assert_msg(got == rows[i].wanted, "%s: %d", rows[i].value, (int)got);
 		if (got == ONE) {
@@ -99,14 +99,14 @@ START_TEST(http_etag_list_compares_weakly_and_strongly)
 		{ "\"a\", \"b\",W/\"c\" ,\t\"d\"", "\"c\"", true, true },
 		{ "\"a,b\", \"c\"", "\"c\"", true, true },
 		{ "\"a,b\", \"c\"", "\"a,b\"", true, true },
-		{ "\"a\\\", \"c\"", "\"c\"", true, true },	/* no escapes in a tag */
+		{ "\"a\\\", \"c\"", "\"c\"", true, true }, /* no escapes in a tag */
 		{ "\"\"", "\"\"", false, true },
 		{ ",,\"1\"", "\"1\"", false, true },
 		{ "", "\"1\"", true, false },
 		{ "1", "\"1\"", true, false },
 		{ "\"1", "\"1\"", true, false },
 		{ "x\"1\"", "\"1\"", true, false },
-		{ "w/\"1\"", "\"1\"", true, false },		/* W/ has case */
+		{ "w/\"1\"", "\"1\"", true, false }, /* W/ has case */
 		{ "\"A\"", "\"a\"", true, false },
 		{ "\"1\"", "1", true, false },
 		{ "\"1\"", "\"1\"x", true, false },
@@ -115,8 +115,8 @@ START_TEST(http_etag_list_compares_weakly_and_strongly)
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
 		ck_assert_msg(http_etag_list_has(span_from_str(rows[i].list),
-		    span_from_str(rows[i].tag), rows[i].weak) == rows[i].wanted, "%s: %s, weak %d",
-		    rows[i].list, rows[i].tag, rows[i].weak);
+				  span_from_str(rows[i].tag), rows[i].weak) == rows[i].wanted,
+		    "%s: %s, weak %d", rows[i].list, rows[i].tag, rows[i].weak);
 	ck_assert(!http_etag_list_has(SPAN_NONE, SPAN_LIT("\"1\""), true));
 }
 END_TEST

@@ -31,7 +31,8 @@ START_TEST(ws_frame_reads_the_examples_of_rfc_6455)
 		uint8_t opcode;
 		bool fin, masked;
 		uint64_t length;
-	} rows[] = {	/* 5.7 */
+	} rows[] = {
+		/* 5.7 */
 		{ { 0x81, 0x05 }, 2, WS_TEXT, true, false, 5 },
 		{ { 0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d }, 6, WS_TEXT, true, true, 5 },
 		{ { 0x01, 0x03 }, 2, WS_TEXT, false, false, 3 },
@@ -61,15 +62,15 @@ START_TEST(ws_frame_reads_what_it_writes_and_asks_for_more_at_every_cut)
 	static const uint64_t lengths[] = { 0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535,
 		65536, 65537, UINT32_MAX, (uint64_t)UINT32_MAX + 1, INT64_MAX };
 
-	for (unsigned first = 0; first < 256; first += 5)	/* each bit on and off */
+	for (unsigned first = 0; first < 256; first += 5) /* each bit on and off */
 		for (size_t i = 0; i < UNIT_COUNT(lengths); i++)
 			for (int masked = 0; masked < 2; masked++) {
 				uint8_t out[WS_HEADER_MAX + 1], again[WS_HEADER_MAX];
 				struct ws_frame f;
 				size_t n;
 
-				n = ws_frame_write(out, (uint8_t)first, lengths[i],
-				    masked ? frame_key : NULL);
+				n = ws_frame_write(
+				    out, (uint8_t)first, lengths[i], masked ? frame_key : NULL);
 				ck_assert_uint_eq(n, ws_frame_header_size(lengths[i], masked));
 				ck_assert_uint_le(n, WS_HEADER_MAX);
 				for (size_t cut = 0; cut < n; cut++)
@@ -83,9 +84,10 @@ START_TEST(ws_frame_reads_what_it_writes_and_asks_for_more_at_every_cut)
 				    f.rsv2 == (first >> 5 & 1) && f.rsv3 == (first >> 4 & 1));
 				ck_assert(f.masked == masked);
 				ck_assert_uint_eq(ws_frame_write(again, (uint8_t)first, f.length,
-				    f.masked ? f.mask : NULL), n);
+						      f.masked ? f.mask : NULL),
+				    n);
 				ck_assert_mem_eq(out, again, n);
-				out[n] = 0xee;	/* payload behind it changes nothing */
+				out[n] = 0xee; /* payload behind it changes nothing */
 				ck_assert_int_eq(frame_read(out, n + 1, &f), WS_FRAME_OK);
 				ck_assert_uint_eq(f.length, lengths[i]);
 			}
@@ -152,10 +154,10 @@ START_TEST(ws_frame_control_makes_whole_frames)
 	ck_assert_mem_eq(out, pong, sizeof(pong));
 	ck_assert_uint_eq(ws_frame_control(out, WS_CLOSE, NULL, 0, NULL), sizeof(empty));
 	ck_assert_mem_eq(out, empty, sizeof(empty));
-	ck_assert_uint_eq(ws_frame_control(out, WS_PING, big, WS_CONTROL_MAX, frame_key),
-	    6 + WS_CONTROL_MAX);
-	ck_assert_uint_eq(ws_frame_control(out, WS_PING, big, sizeof(big), NULL),
-	    2 + WS_CONTROL_MAX);
+	ck_assert_uint_eq(
+	    ws_frame_control(out, WS_PING, big, WS_CONTROL_MAX, frame_key), 6 + WS_CONTROL_MAX);
+	ck_assert_uint_eq(
+	    ws_frame_control(out, WS_PING, big, sizeof(big), NULL), 2 + WS_CONTROL_MAX);
 	ck_assert_uint_eq(out[1], WS_CONTROL_MAX);
 }
 END_TEST

@@ -31,19 +31,19 @@ START_TEST(ws_key_valid_wants_the_canonical_base64_of_16_bytes)
 		{ "dGhlIHNhbXBsZSBub25jZQ=", false },
 		{ "dGhlIHNhbXBsZSBub25jZQ===", false },
 		{ "dGhlIHNhbXBsZSBub25jZQ== ", false },
-		{ "dGhlIHNhbXBsZSBub25jZQAA", false },		/* 18 bytes */
-		{ "dGhlIHNhbXBsZSBub25jZQA=", false },		/* 17 bytes */
-		{ "dGhlIHNhbXBsZSBub25jZR==", false },		/* bits in the padding */
+		{ "dGhlIHNhbXBsZSBub25jZQAA", false }, /* 18 bytes */
+		{ "dGhlIHNhbXBsZSBub25jZQA=", false }, /* 17 bytes */
+		{ "dGhlIHNhbXBsZSBub25jZR==", false }, /* bits in the padding */
 		{ "dGhlIHNhbXBsZSBub25jZ===", false },
-		{ "dGhlIHNhbXBsZSBub25j-Q==", false },		/* base64url */
+		{ "dGhlIHNhbXBsZSBub25j-Q==", false }, /* base64url */
 		{ "dGhlIHNhbXBs ZSBub25jQ==", false },
 		{ "dGhlIHNhbXBs\xc3ZSBub25jQ==", false },
 		{ "=GhlIHNhbXBsZSBub25jZQ==", false },
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
-		ck_assert_msg(ws_key_valid(span_from_str(rows[i].key)) == rows[i].valid, "%s",
-		    rows[i].key);
+		ck_assert_msg(
+		    ws_key_valid(span_from_str(rows[i].key)) == rows[i].valid, "%s", rows[i].key);
 	ck_assert(!ws_key_valid(SPAN_NONE));
 	ck_assert(!ws_key_valid(SPAN_LIT("dGhlIHNhbXBsZSBub25jZ\0==")));
 }

@@ -7,8 +7,8 @@
 #include "codec/ws_mask.c"
 #undef ws_mask_copy
 
-void ws_mask_copy(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t mask[4],
-    uint64_t offset);
+void ws_mask_copy(
+    uint8_t *dst, const uint8_t *src, size_t n, const uint8_t mask[4], uint64_t offset);
 
 #include "unit.h"
 
@@ -73,8 +73,8 @@ END_TEST
 
 START_TEST(ws_mask_counts_the_offset_over_four_gigabytes)
 {
-	static const uint64_t offsets[] = { UINT32_MAX, (uint64_t)UINT32_MAX + 2,
-		UINT64_C(1) << 62, (UINT64_C(1) << 63) - 3 };
+	static const uint64_t offsets[] = { UINT32_MAX, (uint64_t)UINT32_MAX + 2, UINT64_C(1) << 62,
+		(UINT64_C(1) << 63) - 3 };
 
 	for (size_t k = 0; k < UNIT_COUNT(mask_functions); k++)
 		for (size_t i = 0; i < UNIT_COUNT(offsets); i++)
@@ -100,7 +100,7 @@ END_TEST
 START_TEST(ws_mask_gives_the_example_of_rfc_6455)
 {
 	uint8_t hello[5] = { 'H', 'e', 'l', 'l', 'o' };
-	static const uint8_t masked[5] = { 0x7f, 0x9f, 0x4d, 0x51, 0x58 };	/* 5.7 */
+	static const uint8_t masked[5] = { 0x7f, 0x9f, 0x4d, 0x51, 0x58 }; /* 5.7 */
 
 	ws_mask_copy(hello, hello, sizeof(hello), mask_key, 0);
 	ck_assert_mem_eq(hello, masked, sizeof(masked));

@@ -25,20 +25,19 @@
 struct msg_log {
 	char text[MSG_LOG];
 	size_t n;
-	bool in_data;		/* a D"... is open: runs of payload are joined */
-	bool ended;		/* BAD or NOMEM came */
-	uint64_t payload_n;	/* of the current frame */
-	struct ws_frame frame;	/* as WS_EV_FRAME had it */
+	bool in_data;	       /* a D"... is open: runs of payload are joined */
+	bool ended;	       /* BAD or NOMEM came */
+	uint64_t payload_n;    /* of the current frame */
+	struct ws_frame frame; /* as WS_EV_FRAME had it */
 };
 
-static const struct ws_rules msg_client = { .check_utf8 = true };	/* reads what servers send */
+static const struct ws_rules msg_client = { .check_utf8 = true }; /* reads what servers send */
 static const struct ws_rules msg_server = { .masked = true, .check_utf8 = true };
 static const struct ws_rules msg_deflate = { .check_utf8 = true, .allow_rsv1 = true };
 static const struct ws_rules msg_ten = { .check_utf8 = true, .max_message = 10 };
 static const struct ws_rules msg_unchecked = { .check_utf8 = false };
 
-static void __attribute__((format(printf, 2, 3)))
-msg_put(struct msg_log *log, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) msg_put(struct msg_log *log, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -172,7 +171,7 @@ msg_run(const struct ws_rules *rules, const uint8_t *p, size_t n, size_t a, size
 	msg_feed(&r, rules, p + a, b - a, log);
 	msg_feed(&r, rules, p + b, n - b, log);
 	if (!log->ended && ws_reader_at_frame_boundary(&r))
-		ck_assert_ptr_null(r.hold);	/* idle readers own nothing */
+		ck_assert_ptr_null(r.hold); /* idle readers own nothing */
 	ws_reader_clear(&r);
 	ck_assert_ptr_null(r.hold);
 }
@@ -191,8 +190,7 @@ msg_run_bytewise(const struct ws_rules *rules, const uint8_t *p, size_t n, struc
 
 /* Each allocation fails in its turn: what came before stays the same. */
 static void
-msg_run_without_memory(const struct ws_rules *rules, const uint8_t *p, size_t n,
-    const char *wanted)
+msg_run_without_memory(const struct ws_rules *rules, const uint8_t *p, size_t n, const char *wanted)
 {
 	for (unsigned long k = 1;; k++) {
 		struct msg_log log;
@@ -207,8 +205,8 @@ msg_run_without_memory(const struct ws_rules *rules, const uint8_t *p, size_t n,
 		}
 		end = strstr(log.text, "NOMEM");
 		ck_assert_ptr_nonnull(end);
-		ck_assert_msg(strncmp(log.text, wanted, (size_t)(end - log.text)) == 0, "%s",
-		    log.text);
+		ck_assert_msg(
+		    strncmp(log.text, wanted, (size_t)(end - log.text)) == 0, "%s", log.text);
 	}
 }
 
@@ -248,8 +246,8 @@ msg_check_bytes(const struct ws_rules *rules, const uint8_t *p, size_t n, const 
 	for (size_t a = 0; a <= n; a++)
 		for (size_t b = a; b <= n; b += n > 60 ? 7 : 1) {
 			msg_run(rules, p, n, a, b, &log);
-			ck_assert_msg(strcmp(log.text, wanted) == 0, "cut at %zu, %zu: %s", a, b,
-			    log.text);
+			ck_assert_msg(
+			    strcmp(log.text, wanted) == 0, "cut at %zu, %zu: %s", a, b, log.text);
 		}
 	msg_run_bytewise(rules, p, n, &log);
 	ck_assert_str_eq(log.text, wanted);
@@ -279,12 +277,11 @@ msg_check_rows(const struct msg_row *rows, size_t n)
 
 START_TEST(ws_msg_reads_the_examples_of_rfc_6455)
 {
-	static const struct msg_row rows[] = {	/* 5.7 */
+	static const struct msg_row rows[] = {
+		/* 5.7 */
 		{ &msg_client, "81 05 48 65 6c 6c 6f", "<8105 D\"Hello\" !>" },
-		{ &msg_server, "81 85 37 fa 21 3d 7f 9f 4d 51 58",
-		    "<818537fa213d D\"Hello\" !>" },
-		{ &msg_client, "01 03 48 65 6c  80 02 6c 6f",
-		    "<0103 D\"Hel\" .><8002 D\"lo\" !>" },
+		{ &msg_server, "81 85 37 fa 21 3d 7f 9f 4d 51 58", "<818537fa213d D\"Hello\" !>" },
+		{ &msg_client, "01 03 48 65 6c  80 02 6c 6f", "<0103 D\"Hel\" .><8002 D\"lo\" !>" },
 		{ &msg_client, "89 05 48 65 6c 6c 6f", "[89 \"Hello\"]" },
 		{ &msg_server, "8a 85 37 fa 21 3d 7f 9f 4d 51 58", "[8a \"Hello\"]" },
 	};
@@ -345,14 +342,22 @@ START_TEST(ws_msg_refuses_what_rfc_6455_5_forbids)
 {
 	static const struct msg_row rows[] = {
 		/* 5.2: reserved bits and opcodes */
-		{ &msg_client, "c100", "BAD 1002" }, { &msg_client, "a100", "BAD 1002" },
-		{ &msg_client, "9100", "BAD 1002" }, { &msg_client, "f200", "BAD 1002" },
-		{ &msg_client, "8300", "BAD 1002" }, { &msg_client, "8400", "BAD 1002" },
-		{ &msg_client, "8500", "BAD 1002" }, { &msg_client, "8600", "BAD 1002" },
-		{ &msg_client, "8700", "BAD 1002" }, { &msg_client, "8b00", "BAD 1002" },
-		{ &msg_client, "8c00", "BAD 1002" }, { &msg_client, "8d00", "BAD 1002" },
-		{ &msg_client, "8e00", "BAD 1002" }, { &msg_client, "8f00", "BAD 1002" },
-		{ &msg_client, "c900", "BAD 1002" }, { &msg_client, "a800", "BAD 1002" },
+		{ &msg_client, "c100", "BAD 1002" },
+		{ &msg_client, "a100", "BAD 1002" },
+		{ &msg_client, "9100", "BAD 1002" },
+		{ &msg_client, "f200", "BAD 1002" },
+		{ &msg_client, "8300", "BAD 1002" },
+		{ &msg_client, "8400", "BAD 1002" },
+		{ &msg_client, "8500", "BAD 1002" },
+		{ &msg_client, "8600", "BAD 1002" },
+		{ &msg_client, "8700", "BAD 1002" },
+		{ &msg_client, "8b00", "BAD 1002" },
+		{ &msg_client, "8c00", "BAD 1002" },
+		{ &msg_client, "8d00", "BAD 1002" },
+		{ &msg_client, "8e00", "BAD 1002" },
+		{ &msg_client, "8f00", "BAD 1002" },
+		{ &msg_client, "c900", "BAD 1002" },
+		{ &msg_client, "a800", "BAD 1002" },
 		{ &msg_client, "9a00", "BAD 1002" },
 		/* 5.2: lengths that are not minimal or have the top bit */
 		{ &msg_client, "827e007d", "BAD 1002" },
@@ -360,12 +365,15 @@ START_TEST(ws_msg_refuses_what_rfc_6455_5_forbids)
 		{ &msg_client, "827f8000000000000000", "BAD 1002" },
 		{ &msg_server, "82fe0001 01020304", "BAD 1002" },
 		/* 5.5: control frames */
-		{ &msg_client, "0900", "BAD 1002" }, { &msg_client, "0800", "BAD 1002" },
-		{ &msg_client, "0a00", "BAD 1002" }, { &msg_client, "897e007e", "BAD 1002" },
+		{ &msg_client, "0900", "BAD 1002" },
+		{ &msg_client, "0800", "BAD 1002" },
+		{ &msg_client, "0a00", "BAD 1002" },
+		{ &msg_client, "897e007e", "BAD 1002" },
 		{ &msg_client, "887f0000000000010000", "BAD 1002" },
 		{ &msg_server, "8afe", "BAD 1002" },
 		/* 5.4: fragments */
-		{ &msg_client, "8000", "BAD 1002" }, { &msg_client, "0000", "BAD 1002" },
+		{ &msg_client, "8000", "BAD 1002" },
+		{ &msg_client, "0000", "BAD 1002" },
 		{ &msg_client, "8100 8000", "<8100 !>BAD 1002" },
 		{ &msg_client, "0101\"a\" 8101\"b\"", "<0101 D\"a\" .>BAD 1002" },
 		{ &msg_client, "0201\"a\" 0201\"b\"", "<0201 D\"a\" .>BAD 1002" },
@@ -388,9 +396,14 @@ START_TEST(ws_msg_refuses_a_header_at_its_first_bad_byte)
 		const struct ws_rules *rules;
 		const char *hex;
 	} rows[] = {
-		{ &msg_client, "83" }, { &msg_client, "8b" }, { &msg_client, "09" },
-		{ &msg_client, "80" }, { &msg_client, "c1" }, { &msg_server, "8100" },
-		{ &msg_client, "8180" }, { &msg_client, "897e" },
+		{ &msg_client, "83" },
+		{ &msg_client, "8b" },
+		{ &msg_client, "09" },
+		{ &msg_client, "80" },
+		{ &msg_client, "c1" },
+		{ &msg_server, "8100" },
+		{ &msg_client, "8180" },
+		{ &msg_client, "897e" },
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
@@ -406,7 +419,8 @@ END_TEST
 
 START_TEST(ws_msg_allows_rsv1_on_the_first_frame_of_a_message_only)
 {
-	static const struct msg_row rows[] = {	/* RFC 7692 6 */
+	static const struct msg_row rows[] = {
+		/* RFC 7692 6 */
 		{ &msg_deflate, "c101\"a\"", "<c101 D\"a\" !>" },
 		{ &msg_deflate, "4101\"a\" 8001\"b\" 8101\"c\"",
 		    "<4101 D\"a\" .><8001 D\"b\" !><8101 D\"c\" !>" },
@@ -428,12 +442,13 @@ END_TEST
 
 START_TEST(ws_msg_refuses_text_at_its_first_bad_byte)
 {
-	static const struct msg_row rows[] = {	/* RFC 6455 8.1 */
+	static const struct msg_row rows[] = {
+		/* RFC 6455 8.1 */
 		{ &msg_client, "8103 e6bca2", "<8103 D\"\\xe6\\xbc\\xa2\" !>" },
 		{ &msg_client, "8104 \"ab\" ff \"c\"", "<8104 D\"ab\"BAD 1007" },
 		{ &msg_client, "8103 ff\"ab\"", "<8103BAD 1007" },
 		{ &msg_client, "8105 \"a\" eda080 \"b\"", "<8105 D\"a\\xed\"BAD 1007" },
-		{ &msg_client, "8102 \"a\" c3", "<8102 D\"a\\xc3\"BAD 1007" },	/* cut off */
+		{ &msg_client, "8102 \"a\" c3", "<8102 D\"a\\xc3\"BAD 1007" }, /* cut off */
 		{ &msg_client, "0102 \"a\" c3 8000", "<0102 D\"a\\xc3\" .><8000BAD 1007" },
 		/* a character may be cut by frames, with a control frame between */
 		{ &msg_client, "0101 e6 8901 ff 0001 bc 8001 a2",
@@ -482,19 +497,20 @@ END_TEST
 
 START_TEST(ws_msg_reads_closes_and_refuses_bad_ones)
 {
-	static const struct msg_row rows[] = {	/* RFC 6455 5.5.1, 7.4 */
+	static const struct msg_row rows[] = {
+		/* RFC 6455 5.5.1, 7.4 */
 		{ &msg_client, "8800", "[88 1005 \"\"]" },
 		{ &msg_client, "8802 03e8", "[88 1000 \"\"]" },
 		{ &msg_client, "8805 03e9 \"bye\"", "[88 1001 \"bye\"]" },
 		{ &msg_server, "8885 01020304 02eb 61 7d 64", "[88 1001 \"bye\"]" },
 		{ &msg_client, "8804 1387 c3a4", "[88 4999 \"\\xc3\\xa4\"]" },
 		{ &msg_client, "8801 03", "BAD 1002" },
-		{ &msg_client, "8802 03ed", "BAD 1002" },		/* 1005 */
+		{ &msg_client, "8802 03ed", "BAD 1002" }, /* 1005 */
 		{ &msg_client, "8802 0000", "BAD 1002" },
 		{ &msg_client, "8805 03e8 \"a\" c328", "BAD 1007" },
-		{ &msg_client, "8803 03e8 c3", "BAD 1007" },		/* cut character */
+		{ &msg_client, "8803 03e8 c3", "BAD 1007" }, /* cut character */
 		{ &msg_unchecked, "8803 03e8 ff", "BAD 1007" },
-		{ &msg_client, "8803 03ee ff", "BAD 1002" },		/* the code is judged first */
+		{ &msg_client, "8803 03ee ff", "BAD 1002" }, /* the code is judged first */
 	};
 
 	msg_check_rows(rows, UNIT_COUNT(rows));
@@ -552,7 +568,7 @@ START_TEST(ws_msg_counts_without_overflow)
 		n = ws_frame_write(header, i == 0 ? WS_BINARY : WS_CONT, INT64_MAX, NULL);
 		ws_reader_next(&r, &msg_client, header, n, &used, &ev);
 		ck_assert_int_eq(ev.kind, WS_EV_FRAME);
-		r.left = 0;	/* as if 2^63 - 1 bytes had come */
+		r.left = 0; /* as if 2^63 - 1 bytes had come */
 		ws_reader_next(&r, &msg_client, header, 0, &used, &ev);
 		ck_assert_int_eq(ev.kind, WS_EV_FRAME_END);
 	}
@@ -566,7 +582,8 @@ END_TEST
 
 START_TEST(ws_msg_unmasks_control_payload_where_it_lies)
 {
-	uint8_t bytes[] = { 0x89, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58, 0x81 };
+	uint8_t bytes[] = { 0x89, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+		0x81 };
 	struct ws_reader r;
 	struct ws_event ev;
 	size_t used;
@@ -598,7 +615,7 @@ START_TEST(ws_msg_hands_out_payload_and_headers_in_place)
 	ck_assert_int_eq(ev.kind, WS_EV_DATA);
 	ck_assert_ptr_eq(ev.data, bytes + 6);
 	ck_assert_uint_eq(ev.n, 3);
-	ck_assert_mem_eq(bytes + 6, "xyz", 3);	/* still masked */
+	ck_assert_mem_eq(bytes + 6, "xyz", 3); /* still masked */
 	ws_reader_next(&r, &msg_server, bytes + 9, 6, &used, &ev);
 	ck_assert_int_eq(ev.kind, WS_EV_FRAME_END);
 	ck_assert_uint_eq(used, 0);

@@ -21,7 +21,11 @@ ref_character(const uint8_t *p, size_t n)
 
 	if (n == 0)
 		return 0;
-	length = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+	length = p[0] < 0x80  ? 1
+	    : p[0] >> 5 == 6  ? 2
+	    : p[0] >> 4 == 14 ? 3
+	    : p[0] >> 3 == 30 ? 4
+			      : 0;
 	if (length == 0 || length > n)
 		return 0;
 	c = length == 1 ? p[0] : p[0] & (0x7f >> length);
@@ -45,7 +49,8 @@ ref_completes(const uint8_t *p, size_t n)
 	memcpy(longer, p, n);
 	for (size_t i = 0; n > 0 && i < sizeof(try); i++) {
 		longer[n] = try[i];
-		if (ref_character(longer, n + 1) == n + 1 || (n < 3 && ref_completes(longer, n + 1)))
+		if (ref_character(longer, n + 1) == n + 1 ||
+		    (n < 3 && ref_completes(longer, n + 1)))
 			return true;
 	}
 	return false;
@@ -118,7 +123,7 @@ utf8_check(const uint8_t *p, size_t n)
 		ck_abort_msg("%02x %02x %02x %02x (%zu)", p[0], p[1], p[2], p[3], n);
 	memset(text, 'a', sizeof(text));
 	memcpy(text + 1, p, n);
-	in_text = wanted == REF_WHOLE ? REF_WHOLE : REF_BAD;	/* an 'a' ends a cut one */
+	in_text = wanted == REF_WHOLE ? REF_WHOLE : REF_BAD; /* an 'a' ends a cut one */
 	if (utf8_plain(text, sizeof(text)) != in_text)
 		ck_abort_msg("in text: %02x %02x %02x %02x (%zu)", p[0], p[1], p[2], p[3], n);
 	if (utf8_masked(text, sizeof(text), p[0]) != in_text)
@@ -149,7 +154,8 @@ START_TEST(ws_utf8_judges_sequences_of_four_bytes)
 		for (unsigned second = 0; second <= 0xff; second++)
 			for (size_t i = 0; i < sizeof(tail); i++)
 				for (size_t j = 0; j < sizeof(tail); j++) {
-					uint8_t p[4] = { (uint8_t)lead, (uint8_t)second, tail[i], tail[j] };
+					uint8_t p[4] = { (uint8_t)lead, (uint8_t)second, tail[i],
+						tail[j] };
 
 					utf8_check(p, 4);
 				}
