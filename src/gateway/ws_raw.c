@@ -4,7 +4,10 @@
  *
  * Nothing is gathered but a message that must become one packet: a line or a stream that
  * comes in pieces goes to the client as fragments of a message, and a long message to the application
- * as it arrives.
+ * as it arrives.  A message that turns out to be bad when a part of it is with the application already ends
+ * its connection by an abort, so that the part does not look whole.
+ *
+ * Called by ws_data.c for what the client sent, and by http/raw_client.c for what the application said.
  */
 #include <string.h>
 
@@ -17,14 +20,18 @@
 
 struct ws_raw {
 	struct buf packet;		/* of a message that came in pieces */
+	uint8_t *ping;			/* owned: of the PING that is not answered yet; NULL: none */
 	uint64_t line_n;		/* bytes of the line so far, towards the client */
-	uint8_t opcode;			/* of the messages that are made */
-	uint8_t utf8;			/* state of the text towards the client */
+	uint8_t opcode;			/* of the messages that are made; text is checked */
+	uint8_t utf8;			/* state of the line towards the client */
 	uint8_t carry_n;		/* stream of text: bytes of a character that is not complete */
-	uint8_t carry[4];
+	uint8_t carry[3];
+	uint8_t ping_n;
 	bool cr;			/* lines: a CR came that may belong to CRLF */
-	bool open;			/* lines: a fragment of the line is out */
-	bool check;			/* text to the client is checked */
+	bool open;			/* lines: one has begun towards the client */
+	bool partial;			/* the application has a part of the client's message */
+	bool frame_partial;		/* the same, before the frame that is being read */
+	bool sent;			/* packet: the client's message has gone out */
 };
 
 struct ws_raw *
@@ -34,44 +41,93 @@ ws_raw_new(const struct ws *w)
 	struct ws_raw *r;
 	bool text;
 
-	if ((r = mem_zalloc(sizeof(*r))) == NULL)
+	if ((r = loop_object(w->ss.gw->env.loop, sizeof(*r))) == NULL)
 		return NULL;
 	text = b->message_type == CONFIG_MESSAGE_TEXT ||
 	    (b->message_type == CONFIG_MESSAGE_BY_PROTOCOL && w->mode == WS_MODE_LINES);
 	r->opcode = text ? WS_TEXT : WS_BINARY;
-	r->check = text;
 	buf_init(&r->packet, RAW_PACKET_MAX);
 	return r;
 }
 
 void
-ws_raw_free(struct ws_raw *r)
+ws_raw_free(struct ws *w)
 {
+	struct ws_raw *r = w->raw;
+
 	if (r == NULL)
 		return;
+	w->raw = NULL;
 	buf_clear(&r->packet);
-	mem_free(r);
+	mem_free(r->ping);
+	loop_object_free_later(w->ss.gw->env.loop, r);
+}
+
+bool
+ws_raw_is_partial(const struct ws *w)
+{
+	return w->raw->partial;
+}
+
+/*
+ * A client that does not take what is sent to it is owed one PONG at most, that of its most recent PING
+ * (RFC 6455 5.5.3); else PINGs could fill its queue without end, as nothing else of them waits here.
+ */
+void
+ws_raw_answer_ping(struct ws *w, const struct ws_event *ev)
+{
+	struct ws_raw *r = w->raw;
+
+	mem_free(r->ping);
+	r->ping = NULL;
+	if (w->client.s == NULL || stream_queued(w->client.s) <= ws_config(w)->buffer_limit / 2) {
+		ws_send_control(w, &w->client, WS_PONG, ev->data, ev->n);
+		return;
+	}
+	if ((r->ping = mem_alloc(ev->n)) == NULL)
+		return;
+	if (ev->n > 0)
+		memcpy(r->ping, ev->data, ev->n);
+	r->ping_n = (uint8_t)ev->n;
+}
+
+void
+ws_raw_on_client_room(struct ws *w)
+{
+	struct ws_raw *r = w->raw;
+
+	if (r->ping == NULL)
+		return;
+	ws_send_control(w, &w->client, WS_PONG, r->ping, r->ping_n);
+	mem_free(r->ping);
+	r->ping = NULL;
 }
 
 /* ---- client to application ---- */
 
-/* The client sent what the protocol cannot carry. What the application got of it must not look whole. */
+void
+ws_raw_take_back(struct ws *w, struct ws_out *o)
+{
+	/* In a stream the bytes before the bad one are good; a line is not. */
+	if (w->mode == WS_MODE_LINES && ws_out_revert(o))
+		w->raw->partial = w->raw->frame_partial;
+}
+
+/* The client sent what the protocol cannot carry. The messages before it are good. */
 static bool
 ws_raw_refuse(struct ws *w, struct ws_out *o, unsigned code, const char *why)
 {
-	o->n = 0;
-	o->to = NULL;
-	ws_leave(w, &w->backend, true);
-	ws_close(w, code, code, why);
-	w->client.flags |= LEG_BROKEN;
-	ws_finish(w, false);
+	ws_raw_take_back(w, o);
+	ws_out_flush(o);
+	ws_protocol_error(w, &w->client, code, why);
 	return false;
 }
 
 static bool
 ws_raw_to_lines(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
-	if (ev->kind == WS_EV_FRAME && ev->message_start && ev->frame.opcode != WS_TEXT)
+	if (ev->kind == WS_EV_FRAME && ev->message_start && ev->frame.opcode != WS_TEXT &&
+	    w->raw->opcode == WS_TEXT)
 		return ws_raw_refuse(w, o, WS_CLOSE_UNSUPPORTED, "only text messages can be lines");
 	if (ev->kind == WS_EV_DATA) {
 		if (memchr(ev->data, '\n', ev->n) != NULL)
@@ -83,70 +139,88 @@ ws_raw_to_lines(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 	return true;
 }
 
-static bool
-ws_raw_send_packet(struct ws *w, struct ws_out *o, void *p, size_t n)
+static void
+ws_raw_send_packet(struct ws_out *o, const void *p, size_t n)
 {
-	struct iovec iov = { .iov_base = p, .iov_len = n };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
 
-	if (o->to == NULL)
-		return true;
-	if (n > raw_client_packet_max(o->to))
-		return ws_raw_refuse(w, o, WS_CLOSE_TOO_BIG, "the message does not fit into a packet");
 	stream_write(o->to, &iov, 1);
-	return true;
 }
 
+/* A packet's message is judged by the lengths that its frames announce, before any of it is kept. */
 static bool
 ws_raw_to_packet(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
-	struct buf *b = &w->raw->packet;
-	bool sent = true;
+	struct ws_raw *r = w->raw;
+	struct buf *b = &r->packet;
 
-	if (ev->kind == WS_EV_DATA) {
-		if (b->n == 0 && ev->frame.fin && ev->n == ev->frame.length &&
-		    ev->frame.opcode != WS_CONT)
-			return ws_raw_send_packet(w, o, ev->data, ev->n);
-		if (buf_append(b, ev->data, ev->n) == -1)
+	if (o->to == NULL)
+		return true;
+	if (ev->kind == WS_EV_FRAME) {
+		if (ev->frame.length > raw_client_packet_max(o->to) - b->n)
 			return ws_raw_refuse(w, o, WS_CLOSE_TOO_BIG, "the message does not fit into a packet");
-	} else if (ev->kind == WS_EV_FRAME_END && ev->message_end) {
-		/* Gathered, or empty; a whole one has gone out already. */
-		if (b->n > 0 || (ev->frame.length == 0 && ev->frame.opcode != WS_CONT))
-			sent = ws_raw_send_packet(w, o, b->p, b->n);
-		if (sent)
-			buf_clear(b);
+	} else if (ev->kind == WS_EV_DATA) {
+		if (b->n == 0 && ev->frame.fin && ev->n == ev->frame.length) {
+			ws_raw_send_packet(o, ev->data, ev->n);
+			r->sent = true;
+		} else if (buf_append(b, ev->data, ev->n) == -1) {
+			return ws_raw_refuse(w, o, WS_CLOSE_INTERNAL, "out of memory");
+		}
+	} else if (ev->message_end) {
+		if (!r->sent)
+			ws_raw_send_packet(o, b->n > 0 ? b->p : "", b->n);
+		r->sent = false;
+		buf_clear(b);
 	}
-	return sent;
+	return true;
 }
 
 bool
 ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
-	if (w->mode == WS_MODE_LINES)
-		return ws_raw_to_lines(w, o, ev);
+	struct ws_raw *r = w->raw;
+
 	if (w->mode == WS_MODE_PACKET)
 		return ws_raw_to_packet(w, o, ev);
-	if (ev->kind == WS_EV_DATA)
-		ws_out_bytes(o, ev->data, ev->n);
+	if (ev->kind == WS_EV_FRAME)
+		r->frame_partial = r->partial;
+	if (w->mode == WS_MODE_STREAM) {
+		if (ev->kind == WS_EV_DATA)
+			ws_out_bytes(o, ev->data, ev->n);
+	} else if (!ws_raw_to_lines(w, o, ev)) {
+		return false;
+	}
+	if (ev->kind == WS_EV_DATA && o->to != NULL)
+		r->partial = true;
+	else if (ev->kind == WS_EV_FRAME_END && ev->message_end)
+		r->partial = false;
 	return true;
 }
 
 /* ---- application to client ---- */
 
-/* A run of a message; false when it may not be text. */
-static bool
+static void
 ws_raw_emit(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
+{
+	ws_emit(w, o, w->raw->opcode, p, n, last);
+	w->bytes_out += n;
+	w->messages_out += last;
+}
+
+/* A run of a line; false when it may not be text. */
+static bool
+ws_raw_emit_line(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
 	struct ws_raw *r = w->raw;
 
-	if (r->check && (!ws_utf8_feed(&r->utf8, p, n) || (last && r->utf8 != WS_UTF8_START)))
+	if (r->opcode == WS_TEXT && (!ws_utf8_feed(&r->utf8, p, n) ||
+	    (last && r->utf8 != WS_UTF8_START)))
 		return false;
-	ws_emit(w, o, r->opcode, p, n, last);
-	w->bytes_out += n;
-	w->messages_out += last;
+	ws_raw_emit(w, o, p, n, last);
 	return true;
 }
 
-/* A piece of a line without its LF; the CR of a CRLF is held back until it is known what follows. */
+/* A piece of a line without its LF; a CR at its end is held back until it is known what follows. */
 static bool
 ws_raw_line_piece(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
@@ -154,27 +228,24 @@ ws_raw_line_piece(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool las
 	struct ws_raw *r = w->raw;
 	uint64_t max = ws_config(w)->max_message_size;
 
-	if (r->cr && (n > 0 || !last)) {
-		r->cr = false;
+	if (r->cr && n > 0) {
 		r->line_n++;
-		if (!ws_raw_emit(w, o, cr, 1, false))
+		if (!ws_raw_emit_line(w, o, cr, 1, false))
 			return false;
 	}
+	if (n > 0 || last)
+		r->cr = false;
 	if (n > 0 && p[n - 1] == '\r') {
 		n--;
 		r->cr = !last;
-	} else if (last) {
-		r->cr = false;
 	}
 	r->line_n += n;
 	if (max != 0 && r->line_n > max)
 		return false;
 	r->open = !last;
-	if (last) {
+	if (last)
 		r->line_n = 0;
-		return ws_raw_emit(w, o, p, n, true);
-	}
-	return n == 0 || ws_raw_emit(w, o, p, n, false);
+	return (n == 0 && !last) || ws_raw_emit_line(w, o, p, n, last);
 }
 
 static bool
@@ -182,7 +253,7 @@ ws_raw_from_lines(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
 	uint8_t *lf;
 
-	while ((lf = memchr(p, '\n', n)) != NULL) {
+	while (n > 0 && (lf = memchr(p, '\n', n)) != NULL) {
 		size_t line = (size_t)(lf - p);
 
 		if (!ws_raw_line_piece(w, o, p, line, true))
@@ -193,34 +264,77 @@ ws_raw_from_lines(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 	return n == 0 || ws_raw_line_piece(w, o, p, n, false);
 }
 
-/* Text is cut between characters only: the rest of one waits for the next read. */
+/* Where to cut n bytes of a stream so that no message is longer than max. */
+static size_t
+ws_raw_cut(const struct ws_raw *r, const uint8_t *p, size_t n, uint64_t max)
+{
+	size_t cut;
+
+	if (max == 0 || n <= max)
+		return n;
+	if (r->opcode != WS_TEXT)
+		return (size_t)max;
+	cut = ws_utf8_cut(p, (size_t)max);
+	return cut > 0 ? cut : ws_utf8_cut(p, n < 4 ? n : 4);	/* a character is longer than max */
+}
+
+/* Each read is a message, or several where the largest is shorter. */
+static void
+ws_raw_emit_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		size_t cut = ws_raw_cut(w->raw, p, n, ws_config(w)->max_message_size);
+
+		ws_raw_emit(w, o, p, cut, true);
+		p += cut;
+		n -= cut;
+	}
+}
+
+/*
+ * Text is cut between characters only: the rest of one waits for the next read, and
+ * then stands in front of it, in the scratch's headroom.
+ */
 static bool
 ws_raw_from_text_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
 	struct ws_raw *r = w->raw;
+	uint8_t state = WS_UTF8_START;
 	size_t whole;
 
-	while (r->carry_n > 0 && n > 0) {
-		r->carry[r->carry_n++] = *p++;
-		n--;
-		if (!ws_utf8_feed(&r->utf8, r->carry + r->carry_n - 1, 1))
-			return false;
-		if (r->utf8 != WS_UTF8_START)
-			continue;
-		memcpy(ws_out_room(o, 2), (uint8_t[]){ WS_BIT_FIN | WS_TEXT, r->carry_n }, 2);
-		memcpy(ws_out_room(o, r->carry_n), r->carry, r->carry_n);
-		w->bytes_out += r->carry_n;
-		w->messages_out++;
-		r->carry_n = 0;
+	if (r->carry_n > 0) {
+		p -= r->carry_n;
+		n += r->carry_n;
+		memcpy(p, r->carry, r->carry_n);
 	}
-	if (n == 0)
-		return true;
-	if ((whole = ws_utf8_cut(p, n)) > 0 && !ws_raw_emit(w, o, p, whole, true))
+	if (!ws_utf8_feed(&state, p, n))
 		return false;
-	if (!ws_utf8_feed(&r->utf8, p + whole, n - whole))
-		return false;
-	memcpy(r->carry, p + whole, n - whole);
+	whole = ws_utf8_cut(p, n);
 	r->carry_n = (uint8_t)(n - whole);
+	memcpy(r->carry, p + whole, r->carry_n);
+	ws_raw_emit_stream(w, o, p, whole);
+	return true;
+}
+
+/* False when it cannot be a message, or messages. */
+static bool
+ws_raw_from_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
+{
+	uint64_t max = ws_config(w)->max_message_size;
+	uint8_t state = WS_UTF8_START;
+
+	if (w->mode == WS_MODE_LINES)
+		return ws_raw_from_lines(w, o, p, n);
+	if (w->mode == WS_MODE_STREAM) {
+		if (w->raw->opcode == WS_TEXT)
+			return ws_raw_from_text_stream(w, o, p, n);
+		ws_raw_emit_stream(w, o, p, n);
+		return true;
+	}
+	if ((max != 0 && n > max) || (w->raw->opcode == WS_TEXT &&
+	    (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START)))
+		return false;
+	ws_raw_emit(w, o, p, n, true);
 	return true;
 }
 
@@ -229,29 +343,45 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 {
 	struct ws_leg *leg = s->user;
 	struct ws *w = ws_of_leg(leg);
-	uint64_t max = ws_config(w)->max_message_size;
 	struct ws_out o;
 	bool good;
 
 	w->last_data = leg->last_rx = ws_stamp(w);
 	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
 		return;
+	/* The client has closed: the application finishes what it has to say, as long as it goes on saying it. */
+	if (w->close_at_ms != 0)
+		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
 	ws_out_init(&o, w->client.s);
-	if (w->mode == WS_MODE_LINES)
-		good = ws_raw_from_lines(w, &o, p, n);
-	else if (w->mode == WS_MODE_STREAM && w->raw->opcode == WS_TEXT)
-		good = ws_raw_from_text_stream(w, &o, p, n);
-	else
-		good = (w->mode == WS_MODE_STREAM || max == 0 || n <= max) &&
-		    ws_raw_emit(w, &o, p, n, true);
+	good = ws_raw_from_backend(w, &o, p, n);
 	ws_out_flush(&o);
 	if (good) {
 		ws_flow(w, leg);
 		return;
 	}
-	session_log(&w->ss, LOG_L_INFO, "the application sent what cannot be a message");
 	ws_leave(w, leg, true);
-	ws_backend_lost(w, "the application sent what cannot be a message");
+	ws_backend_lost(w, w->mode == WS_MODE_LINES ?
+	    "the application sent a line that is too long or not UTF-8" :
+	    "the application sent what cannot be a message");
+}
+
+/* What stands before the application's end: a last line without its LF. False when it is not whole. */
+static bool
+ws_raw_finish_text(struct ws *w)
+{
+	static uint8_t cr[1] = { '\r' };
+	struct ws_raw *r = w->raw;
+	struct ws_out o;
+	bool whole = r->carry_n == 0;
+
+	if (r->open) {
+		ws_out_init(&o, w->client.s);
+		whole = r->cr ? ws_raw_emit_line(w, &o, cr, 1, true) :
+		    ws_raw_line_piece(w, &o, cr, 0, true);
+		r->open = false;
+		ws_out_flush(&o);
+	}
+	return whole;
 }
 
 /* The application has said all: a Close 1000, or the answer to the client's. */
@@ -260,33 +390,23 @@ ws_raw_on_end(struct stream *s)
 {
 	struct ws_leg *leg = s->user;
 	struct ws *w = ws_of_leg(leg);
-	bool whole = w->raw->carry_n == 0;
-	struct ws_out o;
 
-	if (w->raw->open && (w->client.flags & LEG_CLOSE_SENT) == 0) {
-		/* A last line without its LF. */
-		ws_out_init(&o, w->client.s);
-		whole = ws_raw_line_piece(w, &o, NULL, 0, true);
-		ws_out_flush(&o);
+	ws_leave(w, leg, false);
+	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
+		return;		/* the client's Close is awaited */
+	if (!ws_raw_finish_text(w)) {
+		ws_backend_lost(w, "the application's text ends within a character");
+		return;
 	}
-	if ((w->client.flags & (LEG_CLOSE_CAME | LEG_CLOSE_SENT)) == LEG_CLOSE_CAME) {
-		ws_leave(w, leg, false);
+	if ((w->client.flags & LEG_CLOSE_CAME) != 0) {
 		ws_send_close(w, &w->client, w->close_code, w->reason,
 		    w->reason != NULL ? strlen(w->reason) : 0);
 		ws_finish(w, false);
 		return;
 	}
-	if (!whole) {
-		ws_leave(w, leg, true);
-		ws_backend_lost(w, "the application's text ends within a character");
-		return;
-	}
-	if ((w->client.flags & LEG_CLOSE_SENT) == 0) {
-		ws_note_end(w, WS_CLOSE_NORMAL, SESSION_BY_BACKEND, NULL);
-		ws_send_close(w, &w->client, WS_CLOSE_NORMAL, NULL, 0);
-		ws_leave(w, leg, false);
-		ws_closing(w);
-	}
+	ws_note_end(w, WS_CLOSE_NORMAL, SESSION_BY_BACKEND, NULL);
+	ws_send_close(w, &w->client, WS_CLOSE_NORMAL, NULL, 0);
+	ws_closing(w);
 }
 
 const struct stream_events ws_raw_events = {

@@ -48,6 +48,7 @@ struct h1_exchange {
 	struct h1_client *h1c;	 /* borrowed: the owner */
 	struct loop_timer timer; /* the response's head, or the linger */
 	struct loop_task task;	 /* gives away what was kept */
+	struct loop_orphan orphan; /* while it lingers */
 	uint64_t deadline_ms;	 /* of the timer */
 	uint64_t linger_ms;
 	uint64_t body_left; /* HTTP_BODY_LENGTH */
@@ -154,6 +155,7 @@ h1c_exchange_free(struct h1_client *h1c)
 		return;
 	loop_timer_stop(h1c->t.loop, &x->timer);
 	loop_later_cancel(h1c->t.loop, &x->task);
+	loop_disown(&x->orphan);
 	buf_clear(&x->kept);
 	loop_object_free_later(h1c->t.loop, x);
 	h1c->x = NULL;
@@ -731,6 +733,16 @@ h1c_op_end(struct stream *s)
 		transport_fin(&h1c->t);
 }
 
+/* The loop ends while we linger. */
+static void
+h1c_on_orphaned(struct loop_orphan *o)
+{
+	struct h1_exchange *x = (struct h1_exchange *)(void *)((char *)o -
+	    offsetof(struct h1_exchange, orphan));
+
+	h1c_destroy(x->h1c, false);
+}
+
 static void
 h1c_op_close(struct stream *s, uint64_t linger_ms)
 {
@@ -747,6 +759,8 @@ h1c_op_close(struct stream *s, uint64_t linger_ms)
 		return;
 	}
 	h1c->x->linger_ms = linger_ms;
+	h1c->x->orphan.end = h1c_on_orphaned;
+	loop_adopt(h1c->t.loop, &h1c->x->orphan);
 	h1c_arm(h1c, queued && linger_ms < H1C_FLUSH_MS ? H1C_FLUSH_MS : linger_ms);
 	transport_want_read(&h1c->t, true);
 }

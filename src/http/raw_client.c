@@ -1,10 +1,20 @@
-/* Connections to raw backends.  See raw_client.h. */
+/*
+ * Connections to raw backends.  See raw_client.h.
+ *
+ * Runs on one worker; called by io/transport (events) and by the user of its stream (operations).  Once
+ * closed by the user (ev is NULL) it lingers: what is queued goes out, what comes is dropped, until the application's
+ * end or the time is over.  Invariant: linger is set exactly then.
+ */
+#include <errno.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "http/raw_client.h"
 #include "io/transport.h"
+
+/* How long the kernel may take over the last bytes of a closed stream, at least. */
+#define RAW_FLUSH_MS 5000
 
 struct raw_linger;
 
@@ -18,8 +28,10 @@ struct raw_client {
 
 /* What only the end needs. */
 struct raw_linger {
-	struct loop_timer timer;
+	struct loop_timer timer;	/* first */
+	struct loop_orphan orphan;
 	struct raw_client *rc;		/* borrowed: the owner */
+	uint64_t ms;			/* from when all is out */
 };
 
 static struct raw_client *
@@ -44,6 +56,7 @@ raw_destroy(struct raw_client *rc, bool reset)
 	transport_close(&rc->t, reset);
 	if (rc->linger != NULL) {
 		loop_timer_stop(loop, &rc->linger->timer);
+		loop_disown(&rc->linger->orphan);
 		loop_object_free_later(loop, rc->linger);
 		rc->linger = NULL;
 	}
@@ -51,14 +64,24 @@ raw_destroy(struct raw_client *rc, bool reset)
 }
 
 static void
-raw_fail(struct raw_client *rc, const char *why)
+raw_fail(struct raw_client *rc, enum stream_error e, const char *why)
 {
 	const struct stream_events *ev = rc->s.ev;
 
 	rc->s.ev = NULL;
 	if (ev != NULL)
-		ev->reset(&rc->s, STREAM_E_PEER, why);
+		ev->reset(&rc->s, e, why);
 	raw_destroy(rc, false);
+}
+
+static void
+raw_on_eof(struct raw_client *rc)
+{
+	rc->eof = true;
+	if (rc->s.ev != NULL)
+		rc->s.ev->end(&rc->s);
+	else if (transport_queued(&rc->t) == 0)
+		raw_destroy(rc, false);
 }
 
 static void
@@ -83,23 +106,27 @@ raw_on_readable(struct transport *t)
 		if (rc->s.ev == NULL)
 			break;
 		if (rc->packet_max != 0 && n == LOOP_SCRATCH)
-			raw_fail(rc, "a packet is too large");
+			raw_fail(rc, STREAM_E_PROTOCOL, "a packet is too large");
 		else
 			rc->s.ev->bytes(&rc->s, p, n);
 		break;
 	case IO_AGAIN:
 		break;
 	case IO_EOF:
-		rc->eof = true;
-		if (rc->s.ev != NULL)
-			rc->s.ev->end(&rc->s);
-		else
-			raw_destroy(rc, false);
+		raw_on_eof(rc);
 		break;
 	case IO_ERROR:
-		raw_fail(rc, why);
+		raw_fail(rc, STREAM_E_PEER, why);
 		break;
 	}
+}
+
+static void
+raw_arm(struct raw_client *rc, uint64_t in_ms)
+{
+	struct loop *loop = rc->t.loop;
+
+	loop_timer_arm(loop, &rc->linger->timer, loop_now_ms(loop) + in_ms);
 }
 
 static void
@@ -109,14 +136,16 @@ raw_on_drained(struct transport *t)
 
 	if (rc->s.ev != NULL)
 		rc->s.ev->room(&rc->s);
-	else if (rc->eof)
+	else if (rc->eof || rc->linger->ms == 0)
 		raw_destroy(rc, false);
+	else
+		raw_arm(rc, rc->linger->ms);
 }
 
 static void
 raw_on_failed(struct transport *t, const char *why)
 {
-	raw_fail(raw_of_transport(t), why);
+	raw_fail(raw_of_transport(t), t->err == ENOMEM ? STREAM_E_MEMORY : STREAM_E_PEER, why);
 }
 
 static void
@@ -167,21 +196,34 @@ raw_op_end(struct stream *s)
 	transport_fin(&raw_of_stream(s)->t);
 }
 
+/* The loop ends while we linger. */
+static void
+raw_on_orphaned(struct loop_orphan *o)
+{
+	struct raw_linger *g = (struct raw_linger *)(void *)((char *)o -
+	    offsetof(struct raw_linger, orphan));
+
+	raw_destroy(g->rc, false);
+}
+
 static void
 raw_op_close(struct stream *s, uint64_t linger_ms)
 {
 	struct raw_client *rc = raw_of_stream(s);
-	struct loop *loop = rc->t.loop;
+	bool queued = transport_queued(&rc->t) > 0;
 
 	transport_fin(&rc->t);
-	if ((rc->eof && transport_queued(&rc->t) == 0) || linger_ms == 0 ||
-	    (rc->linger = loop_object(loop, sizeof(*rc->linger))) == NULL) {
+	if ((!queued && (rc->eof || linger_ms == 0)) ||
+	    (rc->linger = loop_object(rc->t.loop, sizeof(*rc->linger))) == NULL) {
 		raw_destroy(rc, false);
 		return;
 	}
 	rc->linger->rc = rc;
 	rc->linger->timer.fn = raw_on_timer;
-	loop_timer_arm(loop, &rc->linger->timer, loop_now_ms(loop) + linger_ms);
+	rc->linger->orphan.end = raw_on_orphaned;
+	loop_adopt(rc->t.loop, &rc->linger->orphan);
+	rc->linger->ms = linger_ms;
+	raw_arm(rc, queued && linger_ms < RAW_FLUSH_MS ? RAW_FLUSH_MS : linger_ms);
 	s->holds = 0;
 	transport_want_read(&rc->t, true);
 }
@@ -239,6 +281,7 @@ raw_client_start(struct loop *loop, int fd, bool packets, const struct stream_ev
 		loop_object_free_later(loop, rc);
 		return NULL;
 	}
+	transport_read_on(&rc->t);
 	if (packets)
 		rc->packet_max = (uint32_t)transport_set_packets(&rc->t, RAW_PACKET_MAX);
 	return &rc->s;

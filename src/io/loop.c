@@ -37,6 +37,7 @@ struct loop {
 	bool now_valid;
 	bool running;
 	struct loop_task *tasks, **tasks_tail;
+	struct loop_orphan *orphans;
 	struct garbage *garbage;	/* of malloc */
 	struct garbage *objects;	/* of the slabs */
 	struct slab slab[LOOP_OBJECT_MAX / 8 + 1];	/* by size; set up at first use */
@@ -162,6 +163,8 @@ loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
+	while (l->orphans != NULL)
+		l->orphans->end(l->orphans);
 	loop_collect(l);
 	park_free(l->park);
 	if (l->base != NULL) {
@@ -367,4 +370,23 @@ loop_object_free_later(struct loop *l, void *p)
 		return;
 	g->next = l->objects;
 	l->objects = g;
+}
+
+void
+loop_adopt(struct loop *l, struct loop_orphan *o)
+{
+	if ((o->next = l->orphans) != NULL)
+		o->next->prev = &o->next;
+	o->prev = &l->orphans;
+	l->orphans = o;
+}
+
+void
+loop_disown(struct loop_orphan *o)
+{
+	if (o->prev == NULL)
+		return;
+	if ((*o->prev = o->next) != NULL)
+		o->next->prev = o->prev;
+	o->prev = NULL;
 }

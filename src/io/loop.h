@@ -38,6 +38,12 @@ struct loop_msg {
 	void (*fn)(struct loop_msg *m, struct loop *loop);
 };
 
+/* What lives on without an owner above (a connection that lingers): embedded; ended with the loop at the latest. */
+struct loop_orphan {
+	struct loop_orphan *next, **prev;	/* prev NULL: not adopted */
+	void (*end)(struct loop_orphan *o);	/* disowns it and frees what it belongs to */
+};
+
 struct loop *loop_new(void);	/* NULL: no memory or no descriptors; errno tells */
 void loop_free(struct loop *l);
 
@@ -72,6 +78,10 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t);
 /* Call t->fn(t) at the turn's end; nothing when it is queued already. */
 void loop_later(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *t));
 void loop_later_cancel(struct loop *l, struct loop_task *t);
+
+/* loop_free calls o->end(o) unless it was disowned before. */
+void loop_adopt(struct loop *l, struct loop_orphan *o);
+void loop_disown(struct loop_orphan *o);	/* nothing when it is not adopted */
 
 /* Free p (mem_free) at the turn's end.  Never fails. */
 void loop_free_later(struct loop *l, void *p);
