@@ -37,6 +37,8 @@ struct loop {
 	bool now_valid;
 	bool running;
 	struct loop_task *tasks, **tasks_tail;
+	struct loop_task *next, **next_tail;	/* the next turn's */
+	uint32_t turn;
 	struct loop_orphan *orphans;
 	struct garbage *garbage;	/* of malloc */
 	struct garbage *objects;	/* of the slabs */
@@ -126,6 +128,7 @@ loop_new(void)
 	pthread_mutex_init(&l->mail_lock, NULL);
 	l->mail_tail = &l->mail_head;
 	l->tasks_tail = &l->tasks;
+	l->next_tail = &l->next;
 	l->timer_at_ms = UINT64_MAX;
 	l->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	l->scratch = mem_alloc(LOOP_HEADROOM + LOOP_SCRATCH);
@@ -167,6 +170,7 @@ loop_free(struct loop *l)
 		l->orphans->end(l->orphans);
 	loop_collect(l);
 	park_free(l->park);
+	loop_collect(l);
 	if (l->base != NULL) {
 		if (event_initialized(&l->mail))
 			event_del(&l->mail);
@@ -233,13 +237,27 @@ loop_turn_end(struct loop *l)
 	l->now_valid = false;
 }
 
+/* What waited for this turn is done at its end. */
+static void
+loop_take_next(struct loop *l)
+{
+	l->turn++;
+	if (l->next == NULL)
+		return;
+	*l->tasks_tail = l->next;
+	l->tasks_tail = l->next_tail;
+	l->next = NULL;
+	l->next_tail = &l->next;
+}
+
 void
 loop_run(struct loop *l)
 {
 	l->running = true;
 	loop_turn_end(l);	/* what was queued before the first turn */
 	while (l->running) {
-		event_base_loop(l->base, EVLOOP_ONCE);
+		event_base_loop(l->base, EVLOOP_ONCE | (l->next != NULL ? EVLOOP_NONBLOCK : 0));
+		loop_take_next(l);
 		loop_turn_end(l);
 	}
 }
@@ -268,7 +286,7 @@ struct park *
 loop_park(struct loop *l)
 {
 	if (l->park == NULL)
-		l->park = park_new(l, transport_on_idle, transport_on_parked);
+		l->park = park_new(l, transport_io_bytes(), transport_on_idle, transport_on_parked);
 	return l->park;
 }
 
@@ -324,20 +342,41 @@ loop_later(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *))
 }
 
 void
-loop_later_cancel(struct loop *l, struct loop_task *t)
+loop_next(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *))
 {
-	struct loop_task **p;
-
-	if (t->fn == NULL)
+	if (t->fn != NULL)
 		return;
-	for (p = &l->tasks; *p != NULL; p = &(*p)->next) {
+	t->fn = fn;
+	t->next = NULL;
+	*l->next_tail = t;
+	l->next_tail = &t->next;
+}
+
+static bool
+loop_unlink(struct loop_task **p, struct loop_task ***tail, struct loop_task *t)
+{
+	for (; *p != NULL; p = &(*p)->next) {
 		if (*p != t)
 			continue;
 		if ((*p = t->next) == NULL)
-			l->tasks_tail = p;
+			*tail = p;
 		t->fn = NULL;
-		return;
+		return true;
 	}
+	return false;
+}
+
+void
+loop_later_cancel(struct loop *l, struct loop_task *t)
+{
+	if (t->fn != NULL && !loop_unlink(&l->tasks, &l->tasks_tail, t))
+		loop_unlink(&l->next, &l->next_tail, t);
+}
+
+uint32_t
+loop_turn(const struct loop *l)
+{
+	return l->turn;
 }
 
 void

@@ -22,7 +22,7 @@ struct tls_worker;
 struct loop;
 
 /* Bytes read with one call; see docs/architecture.md for how it was measured. */
-#define LOOP_SCRATCH (128 * 1024)
+#define LOOP_SCRATCH (256 * 1024)
 /* Bytes in front of the scratch that its user may write into (a frame header). */
 #define LOOP_HEADROOM 64
 
@@ -78,6 +78,12 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t);
 /* Call t->fn(t) at the turn's end; nothing when it is queued already. */
 void loop_later(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *t));
 void loop_later_cancel(struct loop *l, struct loop_task *t);
+
+/* The same at the next turn's end; that turn does not wait for events.  For work that has had its share of this one. */
+void loop_next(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *t));
+
+/* Counts the turns: whether something was done in this one already. */
+uint32_t loop_turn(const struct loop *l);
 
 /* loop_free calls o->end(o) unless it was disowned before. */
 void loop_adopt(struct loop *l, struct loop_orphan *o);

@@ -57,8 +57,9 @@ packet_recv(int fd, void *p, size_t size, bool *end)
 		got = recvmsg(fd, &m, 0);
 	} while (got == -1 && errno == EINTR);
 	/*
-	 * An empty packet looks like the end, even when more packets wait behind it. But it has a sender: the address
-	 * that a server is bound to. Where the sender has none, only the hang-up can tell.
+	 * An empty packet looks like the end, even when more packets wait behind it. But it has a
+	 * sender: the address that a server is bound to. Where the sender has none, only the
+	 * hang-up can tell.
 	 */
 	*end = got == -1 || (got == 0 && m.msg_namelen == 0 && packet_hung_up(fd));
 	return got;

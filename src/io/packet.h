@@ -13,14 +13,14 @@
 size_t packet_max(int fd, size_t max);
 
 /*
- * Send one packet, which may be empty: 1 sent, never in part; 0 the kernel takes none now; -1 broken,
- * errno tells.
+ * Send one packet, which may be empty: 1 sent, never in part; 0 the kernel takes none now;
+ * -1 broken, errno tells.
  */
 int packet_send(int fd, const void *p, size_t n);
 
 /*
- * Receive one packet, cut at size.  Its length, which may be 0; or with *end set 0 at the peer's end, or
- * -1 with errno (EAGAIN: none is there).
+ * Receive one packet, cut at size.  Its length, which may be 0; or with *end set 0 at the peer's
+ * end, or -1 with errno (EAGAIN: none is there).
  */
 ssize_t packet_recv(int fd, void *p, size_t size, bool *end);
 

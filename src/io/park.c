@@ -20,6 +20,8 @@ struct park {
 	struct loop *loop;		/* borrowed */
 	struct event ev;		/* the set has something */
 	struct park_entry *awake;
+	void *reserve;			/* owned; NULL while it is in use */
+	size_t entry_bytes;
 	park_idle_fn *idle;
 	park_ready_fn *ready;
 	int fd;				/* owned: the set */
@@ -63,7 +65,7 @@ park_on_timer(struct loop_timer *t)
 }
 
 struct park *
-park_new(struct loop *l, park_idle_fn *idle, park_ready_fn *ready)
+park_new(struct loop *l, size_t entry_bytes, park_idle_fn *idle, park_ready_fn *ready)
 {
 	struct park *p;
 
@@ -75,13 +77,17 @@ park_new(struct loop *l, park_idle_fn *idle, park_ready_fn *ready)
 	p->idle = idle;
 	p->ready = ready;
 	p->timer.fn = park_on_timer;
-	if ((p->fd = epoll_create1(EPOLL_CLOEXEC)) == -1) {
+	p->entry_bytes = entry_bytes;
+	if ((p->reserve = loop_object(l, entry_bytes)) == NULL ||
+	    (p->fd = epoll_create1(EPOLL_CLOEXEC)) == -1) {
+		loop_object_free_later(l, p->reserve);
 		mem_free(p);
 		return NULL;
 	}
 	event_assign(&p->ev, loop_base(l), p->fd, EV_READ | EV_PERSIST, park_on_ready, p);
 	if (event_add(&p->ev, NULL) == -1) {
 		close(p->fd);
+		loop_object_free_later(l, p->reserve);
 		mem_free(p);
 		errno = ENOMEM;
 		return NULL;
@@ -97,7 +103,29 @@ park_free(struct park *p)
 	loop_timer_stop(p->loop, &p->timer);
 	event_del(&p->ev);
 	close(p->fd);
+	loop_object_free_later(p->loop, p->reserve);
 	mem_free(p);
+}
+
+void *
+park_get(struct park *p)
+{
+	void *entry = loop_object(p->loop, p->entry_bytes);
+
+	if (entry == NULL) {
+		entry = p->reserve;
+		p->reserve = NULL;
+	}
+	return entry;
+}
+
+void
+park_put(struct park *p, void *entry)
+{
+	/* A new reserve, not this object: an event of this turn may still name it. */
+	if (p->reserve == NULL)
+		p->reserve = loop_object(p->loop, p->entry_bytes);
+	loop_object_free_later(p->loop, entry);
 }
 
 void

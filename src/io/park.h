@@ -1,13 +1,15 @@
 /*
  * Where idle sockets wait without a struct event: an epoll set of the loop's own, which libevent
- * watches as one descriptor.  A socket that is silent for a while is parked and costs no memory of ours; it is
- * woken by its first byte (or its end) and is libevent's again while it is busy, so that the busy path has one
- * epoll_wait a turn.  Internal to io/; the loop's thread.
+ * watches as one descriptor.  A socket starts here and costs no memory but its owner's; when it gets busy it becomes libevent's
+ * (io/transport.c says when), so that the busy path has one epoll_wait a turn, and comes back when it was silent for a while.
+ * libevent keeps some bytes for ever for each descriptor number that it once had: most never get there.
+ * Internal to io/; the loop's thread.
  */
 #ifndef IO_PARK_H
 #define IO_PARK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct loop;
 struct park;
@@ -15,9 +17,9 @@ struct park;
 /* A sweep comes this often; what no event touched since the one before is parked. */
 #define PARK_SWEEP_MS 2000
 
-/* Embedded in what a socket needs while it is awake. */
+/* Embedded in what a socket needs while it is libevent's. */
 struct park_entry {
-	struct park_entry *next, **prev;	/* the awake ones */
+	struct park_entry *next, **prev;	/* of those */
 	bool touched;				/* an event came since the last sweep */
 };
 
@@ -26,8 +28,17 @@ typedef void park_idle_fn(struct park_entry *e);
 /* Called when a parked socket has something: arg as given to park_sleep, still in the set. */
 typedef void park_ready_fn(void *arg);
 
-struct park *park_new(struct loop *l, park_idle_fn *idle, park_ready_fn *ready);	/* NULL: errno */
+struct park *park_new(struct loop *l, size_t entry_bytes, park_idle_fn *idle,
+    park_ready_fn *ready);	/* NULL: errno */
 void park_free(struct park *p);
+
+/*
+ * An object of entry_bytes that begins with a struct park_entry: out of the loop's slabs or, without memory, the
+ * one that the set keeps for this (a connection that breaks for want of memory must still be told so). NULL when that is
+ * out as well.  park_put gives it back at the turn's end.
+ */
+void *park_get(struct park *p);
+void park_put(struct park *p, void *entry);
 
 void park_watch(struct park *p, struct park_entry *e);
 void park_unwatch(struct park_entry *e);

@@ -192,8 +192,9 @@ tls_worker_free(struct tls_worker *w)
 	mem_free(w);
 }
 
-struct tls *
-tls_server_new(struct tls_ctx *c, struct tls_worker *w, int fd)
+/* A connection that has not been told yet which side it is. */
+static struct tls *
+tls_new(struct tls_ctx *c, struct tls_worker *w, int fd)
 {
 	struct tls *t = mem_zalloc(sizeof(*t));
 
@@ -207,13 +208,37 @@ tls_server_new(struct tls_ctx *c, struct tls_worker *w, int fd)
 		return NULL;
 	}
 	SSL_set_bio(t->ssl, w->bio, w->bio);
-	SSL_set_accept_state(t->ssl);
 	SSL_set_info_callback(t->ssl, tls_info_cb);
 	t->ctx = tls_ctx_ref(c);
 	t->worker = w;
 	t->fd = fd;
 	t->ended = TLS_OK;
 	return t;
+}
+
+struct tls *
+tls_server_new(struct tls_ctx *c, struct tls_worker *w, int fd)
+{
+	struct tls *t = tls_new(c, w, fd);
+
+	if (t != NULL)
+		SSL_set_accept_state(t->ssl);
+	return t;
+}
+
+struct tls *
+tls_client_new(struct tls_ctx *c, struct tls_worker *w, int fd, const char *host, unsigned offer)
+{
+	struct tls *t = tls_new(c, w, fd);
+
+	if (t == NULL)
+		return NULL;
+	SSL_set_connect_state(t->ssl);
+	if (tls_client_prepare(t->ssl, host, offer) == 0)
+		return t;
+	ERR_clear_error();
+	tls_free(t);
+	return NULL;
 }
 
 void
@@ -483,8 +508,14 @@ tls_alpn(const struct tls *t)
 	return n == 8 && memcmp(p, "http/1.1", 8) == 0 ? "http/1.1" : "";
 }
 
+const char *
+tls_cipher(const struct tls *t)
+{
+	return SSL_get_cipher_name(t->ssl);
+}
+
 void
-tls_client_subject(const struct tls *t, char *out, size_t size)
+tls_peer_subject(const struct tls *t, char *out, size_t size)
 {
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
 	BIO *b;

@@ -18,11 +18,6 @@
 
 #include "config/config.h"
 
-/* Whether ALPN may offer h2: HTTP/2 is not built yet. */
-#ifndef TLS_HTTP2_BUILT
-#define TLS_HTTP2_BUILT 0
-#endif
-
 struct tls_ctx;
 struct tls_worker;
 struct tls;
@@ -50,6 +45,29 @@ void tls_worker_free(struct tls_worker *w);
 /* A new server-side connection; fd is borrowed for as long as the tls lives; takes a reference on c. NULL without memory. */
 struct tls *tls_server_new(struct tls_ctx *c, struct tls_worker *w, int fd);
 void tls_free(struct tls *t);
+
+/* Whom a client trusts, and what it shows.  All files are PEM. */
+struct tls_client_options {
+	const char *ca_file;	/* NULL: the system's authorities */
+	const char *cert_file;	/* the client's own, with its chain; NULL: none */
+	const char *key_file;	/* NULL: in cert_file */
+	bool insecure;		/* the server's certificate is not verified */
+};
+
+/*
+ * The context of clients (tls_client.c).  One reference; NULL with why (size bytes) saying what is wrong, the file's name in it
+ * where it is about one.  Not for tls_server_new or tls_ctx_inherit.
+ */
+struct tls_ctx *tls_client_ctx_new(const struct tls_client_options *o, char *why, size_t size);
+
+/* What a client offers by ALPN (RFC 7301), h2 first; none of them: no ALPN. */
+enum tls_offer { TLS_OFFER_HTTP1 = 1, TLS_OFFER_HTTP2 = 2 };
+
+/*
+ * A new client-side connection, as tls_server_new.  host is what the server's certificate must speak for: a name, which SNI tells
+ * too (RFC 6066 3), or an address without brackets, which it does not.  offer is of enum tls_offer.
+ */
+struct tls *tls_client_new(struct tls_ctx *c, struct tls_worker *w, int fd, const char *host, unsigned offer);
 
 enum tls_status {
 	TLS_OK,
@@ -85,7 +103,8 @@ bool tls_pending(const struct tls *t);
 const char *tls_error(const struct tls *t);	/* why, for the log; never NULL */
 const char *tls_version(const struct tls *t);	/* "TLSv1.3"; valid after the handshake; static */
 const char *tls_alpn(const struct tls *t);	/* "h2", "http/1.1" or "" ; static */
-/* After the handshake; the client certificate's subject (RFC 2253) into out, or an empty string. */
-void tls_client_subject(const struct tls *t, char *out, size_t size);
+const char *tls_cipher(const struct tls *t);	/* OpenSSL's name for it; valid after the handshake; static */
+/* After the handshake; the subject of the peer's certificate (RFC 2253) into out, or an empty string. */
+void tls_peer_subject(const struct tls *t, char *out, size_t size);
 
 #endif

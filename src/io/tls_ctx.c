@@ -474,7 +474,7 @@ tls_ctx_new(const struct config_listen *l, config_report_fn *report, void *arg)
 		return NULL;
 	}
 	atomic_init(&c->refs, 1);
-	c->http2 = TLS_HTTP2_BUILT && l->http2;
+	c->http2 = l->http2;
 	tls_ctx_load(c, &r);
 	ERR_clear_error();
 	if (r.errors > 0) {

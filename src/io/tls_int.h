@@ -1,7 +1,7 @@
 /*
  * What the files of TLS share: tls.c (connections), tls_ctx.c (building a
  * context), tls_cert.c (certificate files and SNI names), tls_ticket.c (ticket
- * keys).  Nobody else includes this, but for their unit test.
+ * keys), tls_client.c (the client's side).  Nobody else includes this, but for their unit test.
  */
 #ifndef IO_TLS_INT_H
 #define IO_TLS_INT_H
@@ -39,7 +39,7 @@ struct tls_ctx {
 	SSL_CTX **ssl;		/* owned; one for each set of names, [0] is the default */
 	size_t n_ssl;
 	struct tls_names names;	/* of all certificates: what SNI is looked up in */
-	struct tls_tickets *tickets;	/* ref */
+	struct tls_tickets *tickets;	/* ref; NULL for clients */
 	bool http2;		/* ALPN offers h2 */
 };
 
@@ -102,5 +102,11 @@ int tls_tickets_rotate(struct tls_tickets *k);
  */
 int tls_tickets_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal);
+
+
+/* tls_client.c */
+
+/* Who is to be met, and what is offered, see tls_client_new.  0, or -1 without memory. */
+int tls_client_prepare(SSL *ssl, const char *host, unsigned offer);
 
 #endif

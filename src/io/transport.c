@@ -1,11 +1,11 @@
 /*
  * Connected sockets.  See transport.h.
  *
- * One struct event for each socket that is not idle: it waits for reading, and for
- * writing as well only while the kernel has refused bytes.  A socket that only waits for its peer and was silent
- * for a while is parked (io/park.h) and has none.  Invariants: io is armed for
- * want_read and for a non-empty queue, nothing else; a parked transport wants to read and has no queue; q_bytes is the sum of
- * the blocks; after transport_close nothing is called up any more.
+ * A socket is cold or warm.  It starts cold, in the loop's set of idle sockets (io/park.h), and costs nothing but this
+ * struct; there it can only wait for its peer.  When it gets busy, or has to wait for anything else, it becomes warm
+ * and has a struct event, which waits for reading, and for writing as well only while the kernel has refused bytes.  A warm
+ * one that was idle for a while becomes cold again.  Invariants: io is NULL while cold; a cold transport wants to read, has no
+ * queue and is not broken; after transport_close nothing is called up any more.
  */
 #include <sys/socket.h>
 
@@ -18,25 +18,19 @@
 
 #include "base/mem.h"
 #include "io/packet.h"
+#include "io/outq.h"
 #include "io/park.h"
 #include "io/tls.h"
 #include "io/transport.h"
 
-/* What one block holds at least, so that many small writes share one. */
-#define OUTQ_BLOCK_MIN 1024
 #define OUTQ_IOV 16
-/* What a packet that waits costs beside its bytes. */
-#define OUTQ_PACKET_COST 64
 /* Turns of the reading loop over what TLS holds, before others get theirs. */
 #define TLS_PENDING_ROUNDS 16
 
-struct outq_block {
-	struct outq_block *next;
-	size_t off, n, cap;	/* bytes off..n of data are to be sent */
-	uint8_t data[];
-};
+/* Events that a cold socket has before it gets a struct event. */
+#define TRANSPORT_WARM 8
 
-/* What a socket needs while it is awake. */
+/* What a socket needs while it is warm. */
 struct transport_io {
 	struct park_entry park;		/* first */
 	struct event ev;
@@ -50,12 +44,18 @@ transport_wants_read(const struct transport *t)
 	return (t->want_read || t->handshaking) && !t->eof;
 }
 
+size_t
+transport_io_bytes(void)
+{
+	return sizeof(struct transport_io);
+}
+
 static struct transport_io *
 transport_io_new(struct transport *t)
 {
 	struct transport_io *io;
 
-	if (loop_park(t->loop) == NULL || (io = loop_object(t->loop, sizeof(*io))) == NULL)
+	if (loop_park(t->loop) == NULL || (io = park_get(loop_park(t->loop))) == NULL)
 		return NULL;
 	event_assign(&io->ev, loop_base(t->loop), t->fd, EV_READ | EV_PERSIST,
 	    transport_on_event, t);
@@ -68,8 +68,15 @@ transport_io_free(struct transport *t)
 {
 	event_del(&t->io->ev);
 	park_unwatch(&t->io->park);
-	loop_object_free_later(t->loop, t->io);	/* its event may be the one that is running */
+	park_put(loop_park(t->loop), t->io);	/* its event may be the one that is running */
 	t->io = NULL;
+}
+
+/* Whether the set of idle sockets can do all the waiting. */
+static bool
+transport_can_be_cold(const struct transport *t)
+{
+	return transport_wants_read(t) && t->q == NULL && t->err == 0 && !t->broken;
 }
 
 void
@@ -78,59 +85,27 @@ transport_on_idle(struct park_entry *e)
 	struct transport_io *io = (struct transport_io *)(void *)e;
 	struct transport *t = event_get_callback_arg(&io->ev);
 
-	if (!t->want_read || t->handshaking || t->eof || t->broken || t->err != 0 ||
-	    t->q_head != NULL || (t->tls != NULL && tls_pending(t->tls)))
+	if (!transport_can_be_cold(t) || (t->tls != NULL && tls_pending(t->tls)))
 		return;
 	event_del(&io->ev);
-	if (park_sleep(loop_park(t->loop), t->fd, t) == -1)
+	if (park_sleep(loop_park(t->loop), t->fd, t) == -1) {
 		event_add(&io->ev, NULL);
-	else
-		transport_io_free(t);
+		return;
+	}
+	transport_io_free(t);
+	t->fires = 0;
 }
 
-/*
- * A parked transport has its event again; 0, or -1 without memory: the
- * connection is broken, and since no event can tell it, it is left to its next event or timer.
- */
+/* Out of the set: 0 with an event that waits for nothing yet; -1 without memory: still cold. */
 static int
-transport_unpark(struct transport *t)
+transport_warm(struct transport *t)
 {
 	if (t->io != NULL)
 		return 0;
 	if ((t->io = transport_io_new(t)) == NULL)
 		return -1;
 	park_wake(loop_park(t->loop), t->fd);
-	if (transport_wants_read(t) && event_add(&t->io->ev, NULL) == -1) {
-		event_active(&t->io->ev, EV_READ, 0);
-		t->err = ENOMEM;
-	}
 	return 0;
-}
-
-void
-transport_on_parked(void *arg)
-{
-	struct transport *t = arg;
-
-	/* Closed or woken by what another of the same batch has done. */
-	if (t->fd == -1 || t->io != NULL)
-		return;
-	if (transport_unpark(t) == -1) {
-		park_wake(loop_park(t->loop), t->fd);
-		t->broken = t->eof = true;
-		t->ev->failed(t, "out of memory");
-		return;
-	}
-	transport_on_event(t->fd, EV_READ, t);
-}
-
-/* No event will tell of bytes that OpenSSL has read already. */
-static void
-transport_wake_tls(struct transport *t)
-{
-	if (t->tls != NULL && t->want_read && !t->eof && !t->in_callback &&
-	    !t->handshaking && tls_pending(t->tls))
-		event_active(&t->io->ev, EV_READ, 0);
 }
 
 /* Let the event wait for exactly what is wanted now. */
@@ -139,18 +114,20 @@ transport_update(struct transport *t)
 {
 	short want = 0, have;
 
-	if (t->fd == -1)
+	if (t->fd == -1 || (t->io == NULL && transport_can_be_cold(t)))
 		return;
-	if (t->broken) {
-		if (t->io != NULL)
-			event_del(&t->io->ev);
+	if (transport_warm(t) == -1) {
+		/* Told by the next event of the set, or the owner's timer comes first. */
+		t->err = ENOMEM;
 		return;
 	}
-	if (transport_unpark(t) == -1)
+	if (t->broken) {
+		event_del(&t->io->ev);
 		return;
+	}
 	if (transport_wants_read(t))
 		want |= EV_READ;
-	if (t->q_head != NULL)
+	if (t->q != NULL)
 		want |= EV_WRITE;
 	have = event_pending(&t->io->ev, EV_READ | EV_WRITE, NULL) ?
 	    event_get_events(&t->io->ev) & (EV_READ | EV_WRITE) : 0;
@@ -162,20 +139,35 @@ transport_update(struct transport *t)
 		event_assign(&t->io->ev, loop_base(t->loop), t->fd,
 		    want | EV_PERSIST, transport_on_event, t);
 		if (event_add(&t->io->ev, NULL) == -1 && t->err == 0)
-			t->err = errno != 0 ? errno : ENOMEM;
+			t->err = (uint16_t)(errno != 0 ? errno : ENOMEM);
 	}
 	/* event_del has forgotten what event_active had asked for. */
-	if (t->err != 0)
+	if (t->err != 0 || (t->tls != NULL && t->want_read && !t->eof && !t->in_callback &&
+	    !t->handshaking && tls_pending(t->tls)))
 		event_active(&t->io->ev, EV_READ, 0);
-	else
-		transport_wake_tls(t);
+}
+
+/* Call transport_on_event from the loop, whatever the kernel has: no event tells of a break, or of bytes that OpenSSL holds. */
+static void
+transport_kick(struct transport *t)
+{
+	bool cold = t->io == NULL;
+
+	if (transport_warm(t) == -1)
+		return;
+	if (cold)
+		transport_update(t);
+	event_active(&t->io->ev, EV_READ, 0);
 }
 
 /* Tell the owner, unless it knows already. */
 static void
 transport_fail(struct transport *t, const char *why)
 {
-	event_del(&t->io->ev);
+	if (t->io != NULL)
+		event_del(&t->io->ev);
+	else
+		park_wake(loop_park(t->loop), t->fd);
 	if (t->broken)
 		return;
 	t->broken = true;
@@ -189,22 +181,9 @@ transport_break(struct transport *t, int err)
 {
 	if (t->fd == -1 || t->err != 0)
 		return;
-	t->err = err != 0 ? err : EIO;
-	if (!t->broken && transport_unpark(t) == 0)
-		event_active(&t->io->ev, EV_READ, 0);
-}
-
-static void
-transport_drop_queue(struct transport *t)
-{
-	struct outq_block *b;
-
-	while ((b = t->q_head) != NULL) {
-		t->q_head = b->next;
-		mem_free(b);
-	}
-	t->q_tail = NULL;
-	t->q_bytes = 0;
+	t->err = (uint16_t)(err != 0 ? err : EIO);
+	if (!t->broken)
+		transport_kick(t);
 }
 
 /*
@@ -220,7 +199,7 @@ transport_write_failed(struct transport *t, int err)
 	}
 	t->unwritable = true;
 	t->was_reset = err == ECONNRESET;
-	transport_drop_queue(t);
+	outq_drop(&t->q);
 }
 
 int
@@ -232,7 +211,7 @@ transport_start(struct transport *t, struct loop *loop,
 	t->ev = ev;
 	t->fd = fd;
 	t->want_read = true;
-	if ((t->io = transport_io_new(t)) == NULL)
+	if (loop_park(loop) == NULL)
 		goto fail;
 	if (ctx != NULL) {
 		if (loop_tls(loop) == NULL ||
@@ -240,54 +219,49 @@ transport_start(struct transport *t, struct loop *loop,
 			goto fail;
 		t->handshaking = true;
 	}
-	if (event_add(&t->io->ev, NULL) == -1)
+	if (park_sleep(loop_park(loop), fd, t) == -1)
 		goto fail;
 	return 0;
 fail:
 	tls_free(t->tls);
 	t->tls = NULL;
-	if (t->io != NULL)
-		transport_io_free(t);
 	close(fd);
 	t->fd = -1;
 	return -1;
 }
 
-/* What a packet takes of the limit, or many empty ones would take memory without end. */
-static uint32_t
-transport_cost(const struct transport *t, size_t n)
+void
+transport_move(struct transport *dst, struct transport *src,
+    const struct transport_events *ev)
 {
-	return (uint32_t)(t->packets ? n + OUTQ_PACKET_COST : n);
+	*dst = *src;
+	dst->ev = ev;
+	dst->in_callback = false;
+	src->io = NULL;
+	src->tls = NULL;
+	src->q = NULL;
+	src->fd = -1;
+	if (dst->io != NULL) {
+		event_del(&dst->io->ev);
+		event_assign(&dst->io->ev, loop_base(dst->loop), dst->fd, EV_READ | EV_PERSIST,
+		    transport_on_event, dst);
+		transport_update(dst);
+		return;
+	}
+	park_wake(loop_park(dst->loop), dst->fd);
+	if (park_sleep(loop_park(dst->loop), dst->fd, dst) == -1) {
+		transport_break(dst, errno);
+		return;
+	}
+	/* Src's reading loop ends here: what it would have found has to be told. */
+	if (dst->tls != NULL && !dst->handshaking && tls_pending(dst->tls))
+		transport_kick(dst);
 }
 
-static int
-transport_enqueue(struct transport *t, const uint8_t *p, size_t n)
+size_t
+transport_queued(const struct transport *t)
 {
-	struct outq_block *b = t->q_tail;
-	size_t take = 0, cap;
-
-	if (b != NULL && !t->packets) {
-		take = b->cap - b->n < n ? b->cap - b->n : n;
-		memcpy(b->data + b->n, p, take);
-		b->n += take;
-	}
-	if (take < n || t->packets) {
-		cap = n - take > OUTQ_BLOCK_MIN || t->packets ? n - take : OUTQ_BLOCK_MIN;
-		if ((b = mem_alloc(sizeof(*b) + cap)) == NULL)
-			return -1;
-		b->next = NULL;
-		b->off = 0;
-		b->n = n - take;
-		b->cap = cap;
-		memcpy(b->data, p + take, n - take);
-		if (t->q_tail != NULL)
-			t->q_tail->next = b;
-		else
-			t->q_head = b;
-		t->q_tail = b;
-	}
-	t->q_bytes += transport_cost(t, n);
-	return 0;
+	return outq_bytes(t->q);
 }
 
 /* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
@@ -316,7 +290,7 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 	ssize_t sent = 0;
 	int i;
 
-	if (t->q_head == NULL &&
+	if (t->q == NULL &&
 	    (sent = transport_send(t, iov, n)) == -1) {
 		transport_write_failed(t, errno);
 		return -1;
@@ -326,14 +300,14 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 		    (size_t)sent : iov[i].iov_len;
 
 		sent -= (ssize_t)skip;
-		if (skip < iov[i].iov_len && transport_enqueue(t,
+		if (skip < iov[i].iov_len && outq_append(&t->q,
 		    (const uint8_t *)iov[i].iov_base + skip,
-		    iov[i].iov_len - skip) == -1) {
+		    iov[i].iov_len - skip, false) == -1) {
 			transport_break(t, ENOMEM);
 			return -1;
 		}
 	}
-	if (t->q_head != NULL)
+	if (t->q != NULL)
 		transport_update(t);
 	return 0;
 }
@@ -352,11 +326,11 @@ transport_send_packet(struct transport *t, const void *p, size_t n)
 static int
 transport_put_packet(struct transport *t, const struct iovec *iov)
 {
-	int sent = t->q_head == NULL ? transport_send_packet(t, iov->iov_base, iov->iov_len) : 0;
+	int sent = t->q == NULL ? transport_send_packet(t, iov->iov_base, iov->iov_len) : 0;
 
 	if (sent != 0)
 		return sent == 1 ? 0 : -1;
-	if (transport_enqueue(t, iov->iov_base, iov->iov_len) == -1) {
+	if (outq_append(&t->q, iov->iov_base, iov->iov_len, true) == -1) {
 		transport_break(t, ENOMEM);
 		return -1;
 	}
@@ -407,7 +381,7 @@ transport_send_fin(struct transport *t)
 	if (t->tls != NULL && !t->handshaking) {
 		tls_close_notify(t->tls);
 		t->fin_sent = true;	/* once, even when the kernel takes it later */
-		if (transport_put_tls(t) == -1 || t->q_head != NULL)
+		if (transport_put_tls(t) == -1 || t->q != NULL)
 			return;
 	}
 	t->fin_sent = true;
@@ -420,30 +394,21 @@ transport_fin(struct transport *t)
 	if (t->fd == -1 || t->fin_wanted)
 		return;
 	t->fin_wanted = true;
-	if (t->q_head == NULL && t->err == 0 && !t->broken)
+	if (t->q == NULL && t->err == 0 && !t->broken)
 		transport_send_fin(t);
-}
-
-static void
-transport_pop(struct transport *t)
-{
-	struct outq_block *b = t->q_head;
-
-	if ((t->q_head = b->next) == NULL)
-		t->q_tail = NULL;
-	mem_free(b);
 }
 
 static bool
 transport_flush_packets(struct transport *t)
 {
+	struct iovec first;
 	int sent = 1;
 
-	while (t->q_head != NULL) {
-		if ((sent = transport_send_packet(t, t->q_head->data, t->q_head->n)) != 1)
+	while (t->q != NULL) {
+		outq_peek(t->q, &first, 1);
+		if ((sent = transport_send_packet(t, first.iov_base, first.iov_len)) != 1)
 			break;
-		t->q_bytes -= transport_cost(t, t->q_head->n);
-		transport_pop(t);
+		outq_consume_packet(&t->q);
 	}
 	return sent != -1;
 }
@@ -453,31 +418,18 @@ static bool
 transport_flush(struct transport *t)
 {
 	struct iovec iov[OUTQ_IOV];
-	struct outq_block *b;
 	ssize_t sent;
-	int n = 0;
+	int n;
 
 	if (t->packets)
 		return transport_flush_packets(t);
-	for (b = t->q_head; b != NULL && n < OUTQ_IOV; b = b->next) {
-		iov[n].iov_base = b->data + b->off;
-		iov[n++].iov_len = b->n - b->off;
-	}
-	if (n == 0)
+	if ((n = outq_peek(t->q, iov, OUTQ_IOV)) == 0)
 		return true;
 	if ((sent = transport_send(t, iov, n)) == -1) {
 		transport_write_failed(t, errno);
 		return false;
 	}
-	t->q_bytes -= (uint32_t)sent;
-	while ((b = t->q_head) != NULL) {
-		if ((size_t)sent < b->n - b->off) {
-			b->off += (size_t)sent;
-			break;
-		}
-		sent -= (ssize_t)(b->n - b->off);
-		transport_pop(t);
-	}
+	outq_consume(&t->q, (size_t)sent);
 	return true;
 }
 
@@ -485,7 +437,7 @@ static void
 transport_on_writable(struct transport *t)
 {
 	/* Nothing waits any more when nothing can be written: the same to who was held for it. */
-	if ((!transport_flush(t) && !t->unwritable) || t->q_head != NULL)
+	if ((!transport_flush(t) && !t->unwritable) || t->q != NULL)
 		return;
 	transport_update(t);
 	if (t->fin_wanted) {
@@ -543,7 +495,33 @@ transport_on_readable(struct transport *t)
 	} while (t->fd != -1 && t->tls != NULL && t->err == 0 &&
 	    tls_pending(t->tls) && ++rounds < TLS_PENDING_ROUNDS);
 	if (rounds == TLS_PENDING_ROUNDS && t->fd != -1)
-		event_active(&t->io->ev, EV_READ, 0);
+		transport_kick(t);
+}
+
+/* Something has come, or the kernel takes bytes again. */
+static void
+transport_run(struct transport *t, short what)
+{
+	if (t->err == 0 && (what & EV_WRITE) != 0)
+		transport_on_writable(t);
+	if (t->fd != -1 && t->err == 0 && (what & EV_READ) != 0)
+		transport_on_readable(t);
+	if (t->fd != -1 && t->err != 0)
+		transport_fail(t, strerror(t->err));
+}
+
+void
+transport_on_parked(void *arg)
+{
+	struct transport *t = arg;
+
+	/* Closed or made warm by what another of the same batch has done. */
+	if (t->fd == -1 || t->io != NULL)
+		return;
+	/* Without memory it stays cold: slower, not wrong. */
+	if (++t->fires == TRANSPORT_WARM && transport_warm(t) == 0)
+		transport_update(t);
+	transport_run(t, EV_READ);
 }
 
 static void
@@ -555,12 +533,7 @@ transport_on_event(evutil_socket_t fd, short what, void *arg)
 	if (t->fd == -1)
 		return;
 	t->io->park.touched = true;
-	if (t->err == 0 && (what & EV_WRITE) != 0)
-		transport_on_writable(t);
-	if (t->fd != -1 && t->err == 0 && (what & EV_READ) != 0)
-		transport_on_readable(t);
-	if (t->fd != -1 && t->err != 0)
-		transport_fail(t, strerror(t->err));
+	transport_run(t, what);
 }
 
 static enum io_status
@@ -664,7 +637,7 @@ transport_close(struct transport *t, bool reset)
 		return;
 	if (t->io != NULL)
 		transport_io_free(t);
-	transport_drop_queue(t);
+	outq_drop(&t->q);
 	tls_free(t->tls);
 	t->tls = NULL;
 	if (reset)

@@ -17,7 +17,7 @@
 #include "io/loop.h"
 
 struct park_entry;
-struct outq_block;
+struct outq;
 struct tls;
 struct tls_ctx;
 struct transport;
@@ -40,18 +40,21 @@ struct transport_events {
 struct transport {
 	struct loop *loop;			/* borrowed */
 	const struct transport_events *ev;	/* static */
-	struct transport_io *io;		/* owned; NULL while parked (io/park.h) and once closed */
-	struct outq_block *q_head, *q_tail;	/* owned: what the kernel refused */
+	struct transport_io *io;		/* owned; NULL while cold (io/park.h) and once closed */
+	struct outq *q;				/* owned; NULL unless the kernel refused bytes */
 	struct tls *tls;			/* owned; NULL in the clear */
-	uint32_t q_bytes;
 	int fd;					/* owned; -1 once closed */
-	int err;				/* errno of a failed write; reported from the loop */
-	bool want_read, handshaking, fin_wanted, fin_sent, eof, in_callback;
-	bool packets;	/* SOCK_SEQPACKET: each write is a packet, each read one */
-	bool broken;	/* the owner knows: by `failed` or by IO_ERROR */
-	bool read_on;	/* see transport_read_on */
-	bool unwritable, was_reset;	/* of read_on: a write has failed; and met a reset */
+	uint16_t err;				/* errno of a failed write; reported from the loop */
+	bool want_read : 1, handshaking : 1, fin_wanted : 1, fin_sent : 1, eof : 1, in_callback : 1;
+	bool packets : 1;	/* SOCK_SEQPACKET: each write is a packet, each read one */
+	bool broken : 1;	/* the owner knows: by `failed` or by IO_ERROR */
+	bool read_on : 1;	/* see transport_read_on */
+	bool unwritable : 1, was_reset : 1;	/* of read_on: a write has failed; and met a reset */
+	uint8_t fires : 4;	/* events since it is cold */
 };
+
+/* Two of them for each forwarded WebSocket. */
+_Static_assert(sizeof(struct transport) <= 48, "struct transport has grown");
 
 /*
  * Start on a connected non-blocking fd, whose ownership goes over (also on
@@ -60,6 +63,14 @@ struct transport {
  */
 int transport_start(struct transport *t, struct loop *loop,
     const struct transport_events *ev, int fd, struct tls_ctx *ctx);
+
+/*
+ * Let dst (not in use) take the connection over from src with all that belongs to it; src is as good as closed
+ * then.  For an owner that becomes another one: in `ready` or `readable` too.  Bytes that were read already are the
+ * caller's to hand on.
+ */
+void transport_move(struct transport *dst, struct transport *src,
+    const struct transport_events *ev);
 
 /*
  * Read at most size bytes.  IO_OK with 1 <= *n <= size; IO_AGAIN; IO_EOF
@@ -76,11 +87,7 @@ enum io_status transport_read(struct transport *t, void *p, size_t size,
 int transport_write(struct transport *t, const struct iovec *iov, int n);
 
 /* Bytes that wait for the kernel (with TLS: as encrypted). */
-static inline size_t
-transport_queued(const struct transport *t)
-{
-	return t->q_bytes;
-}
+size_t transport_queued(const struct transport *t);
 
 /* Whether `readable` is to be called.  What TLS holds already is not forgotten. */
 void transport_want_read(struct transport *t, bool want);
@@ -118,7 +125,8 @@ transport_closed(const struct transport *t)
 	return t->fd == -1;
 }
 
-/* For io/loop: an awake transport was idle; a parked one has something. */
+/* For io/loop: a warm transport was idle; a cold one has something. */
+size_t transport_io_bytes(void);
 void transport_on_idle(struct park_entry *e);
 void transport_on_parked(void *arg);
 

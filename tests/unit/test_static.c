@@ -25,7 +25,7 @@
 #define HELLO "hello, world\n"
 #define HELLO_TAG TAG("d")
 
-#define BIG (3 * 1024 * 1024 + 12345)
+#define BIG (6 * 1024 * 1024 + 12345)
 
 static char dir[200], root[220];
 static struct loop *loop;
