@@ -205,7 +205,7 @@ parse_version(struct span v, unsigned *minor)
 	return HTTP1_OK;
 }
 
-/* Path and query of the path-absolute at t (RFC 9112 3.2.1). */
+/* Path and query of what stands behind an authority, which may be nothing. */
 static enum http1_status
 parse_path(struct span t, struct http_head *out)
 {
@@ -227,6 +227,12 @@ parse_path(struct span t, struct http_head *out)
 		if (!http_char_is(out->query.p[i], HTTP_C_QUERY))
 			return HTTP1_BAD;
 	return HTTP1_OK;
+}
+
+int
+http_parse_path(struct span t, struct http_head *out)
+{
+	return t.n > 0 && t.p[0] == '/' && parse_path(t, out) == HTTP1_OK ? 0 : -1;
 }
 
 /* absolute-form (RFC 9112 3.2.2); its authority wins over Host. */
@@ -371,8 +377,8 @@ parse_coding(const struct http_head *h)
 }
 
 /* 1*DIGIT and nothing else (RFC 9110 8.6), below 2^63 so that sums can be made of it. */
-static bool
-parse_length(struct span s, uint64_t *out)
+bool
+http_parse_length(struct span s, uint64_t *out)
 {
 	*out = 0;
 	for (size_t i = 0; i < s.n; i++) {
@@ -401,7 +407,7 @@ parse_framing(struct http_head *h, const struct parse_known *k, enum http_body n
 	if (k->lengths > 1) /* RFC 9110 8.6: "or reject", even when they agree */
 		return HTTP1_BAD;
 	if (k->lengths == 1) {
-		if (!parse_length(k->length->value, &h->content_length))
+		if (!http_parse_length(k->length->value, &h->content_length))
 			return HTTP1_BAD;
 		h->body = HTTP_BODY_LENGTH;
 	}

@@ -132,6 +132,13 @@ bool http_head_is_hop_by_hop(const struct http_head *h, struct span name);
 
 bool http_is_token(struct span s);	 /* RFC 9110 5.6.2 token, not empty */
 bool http_is_field_value(struct span s); /* no control character but HTAB */
+/* 1*DIGIT below 2^63 (RFC 9110 8.6). */
+bool http_parse_length(struct span s, uint64_t *out);
+/*
+ * Set path and query by an absolute path with its query (RFC 9112 3.2.1, RFC 9113
+ * 8.3.1 :path).  0, or -1: it is none.
+ */
+int http_parse_path(struct span t, struct http_head *out);
 /* host[:port], no userinfo, not empty; IPv6 in brackets; the port may be empty ("host:"). */
 bool http_is_authority(struct span s);
 

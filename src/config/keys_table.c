@@ -127,7 +127,7 @@ const struct config_key config_keys[] = {
 	{ LISTEN("ClientCA", client_ca), .type = CONFIG_T_STRING, .def = "",
 	    .accept = config_accept_any, .expected = "the path of a PEM file",
 	    .doc = "PEM file of the authorities that sign client certificates." },
-	{ LISTEN("HTTP2", http2), .type = CONFIG_T_BOOL, .def = "yes", UNBUILT_BUT("HTTP/2", "no"),
+	{ LISTEN("HTTP2", http2), .type = CONFIG_T_BOOL, .def = "yes",
 	    .doc = "HTTP/2: by ALPN (h2) with TLS, by prior knowledge without." },
 	{ LISTEN("ProxyProtocol", proxy_protocol), .type = CONFIG_T_BOOL, .def = "no",
 	    UNBUILT("the PROXY protocol"),
@@ -138,7 +138,7 @@ const struct config_key config_keys[] = {
 	    .doc = "Addresses or CIDR blocks whose X-Forwarded-For, Forwarded or PROXY header is "
 		   "believed." },
 	{ LISTEN("MaxStreams", max_streams), .type = CONFIG_T_UINT, .min = 1, .max = 2147483647,
-	    .def = "256", UNBUILT("HTTP/2"), .doc = "HTTP/2 streams at once on one connection." },
+	    .def = "256", .doc = "HTTP/2 streams at once on one connection." },
 	{ LISTEN("IdleConnectionTimeout", idle_connection_timeout_ms), .type = CONFIG_T_TIME,
 	    .max = YEAR, .infinity = true, .zero_is_infinity = true, .def = "5min",
 	    .doc = "An HTTP connection (either version) without a request or WebSocket ends after "

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
 #include <zlib.h>
 
@@ -33,8 +34,9 @@ main_usage(FILE *out)
 static void
 main_version(void)
 {
-	printf("wsrelayd %s\nlibevent %s\n%s\nzlib %s\n", WSRELAYD_VERSION,
-	    event_get_version(), OpenSSL_version(OPENSSL_VERSION), zlibVersion());
+	printf("wsrelayd %s\nlibevent %s\n%s\nlibnghttp2 %s\nzlib %s\n", WSRELAYD_VERSION,
+	    event_get_version(), OpenSSL_version(OPENSSL_VERSION),
+	    nghttp2_version(0)->version_str, zlibVersion());
 }
 
 static int

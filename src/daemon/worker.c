@@ -20,6 +20,7 @@ struct worker {
 	pthread_t thread;
 	bool started;
 	_Atomic size_t load;
+	struct loop_msg drained;	/* to the main loop, once */
 };
 
 enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_DRAIN, WORKER_STOP };
@@ -33,32 +34,22 @@ struct worker_msg {
 	uint64_t spread_ms;
 };
 
-struct worker_drained {
-	struct loop_msg m;		/* first */
-	struct worker *w;
-};
-
 static void
 worker_told_drained(struct loop_msg *m, struct loop *loop)
 {
-	struct worker_drained *d = (struct worker_drained *)(void *)m;
+	struct worker *w = (struct worker *)(void *)((char *)m - offsetof(struct worker, drained));
 
 	(void)loop;
-	d->w->env.drained(d->w->env.arg);
-	mem_free(d);
+	w->env.drained(w->env.arg);
 }
 
 static void
 worker_on_drained(void *arg)
 {
 	struct worker *w = arg;
-	struct worker_drained *d = mem_zalloc(sizeof(*d));
 
-	if (d == NULL)
-		return;		/* DrainTimeout ends it */
-	d->m.fn = worker_told_drained;
-	d->w = w;
-	loop_post(w->env.main, &d->m);
+	w->drained.fn = worker_told_drained;
+	loop_post(w->env.main, &w->drained);
 }
 
 static void

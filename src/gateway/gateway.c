@@ -133,7 +133,8 @@ gateway_on_request(void *arg, struct stream *s, const struct stream_request *r)
 }
 
 static void
-gateway_on_refused(void *arg, const struct stream_info *info, unsigned status, const char *why)
+gateway_on_refused(void *arg, const struct stream_info *info, const struct stream_request *r,
+    unsigned status, const char *why)
 {
 	struct gateway *gw = arg;
 	char client[64];
@@ -146,7 +147,19 @@ gateway_on_refused(void *arg, const struct stream_info *info, unsigned status, c
 	    (unsigned long long)info->connection_id, info->listen->name, client,
 	    info->listen->tls && info->tls == NULL ? "while TLS handshake" : "bad request", why);
 	if (status != 0)
-		session_access_refused(gw, info, NULL, NULL, status, why);
+		session_access_refused(gw, info, r, NULL, status, why);
+}
+
+static void
+gateway_on_broken(void *arg, const struct stream_info *info, const char *why)
+{
+	struct gateway *gw = arg;
+	char client[64];
+
+	atomic_fetch_add_explicit(&gw->count.broken, 1, memory_order_relaxed);
+	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
+	log_info(gw->env.log, "c=%llu listen=%s client=%s connection ended: %s",
+	    (unsigned long long)info->connection_id, info->listen->name, client, why);
 }
 
 static void
@@ -182,6 +195,7 @@ gateway_new(const struct gateway_env *env)
 	gw->env = *env;
 	gw->handler.request = gateway_on_request;
 	gw->handler.refused = gateway_on_refused;
+	gw->handler.broken = gateway_on_broken;
 	gw->handler.closed = gateway_on_closed;
 	gw->handler.arg = gw;
 	gw->drain_timer.fn = gateway_on_drain_timer;
@@ -238,7 +252,7 @@ gateway_accept(struct gateway *gw, const struct http_accepted *a)
 	struct config *hold = config_ref(a->config);
 
 	gw->n_connections++;
-	if (h1_server_start(gw->env.loop, &gw->connections, &gw->handler, a) == -1) {
+	if (http_server_start(gw->env.loop, &gw->connections, &gw->handler, a) == -1) {
 		log_error(gw->env.log, "c=%llu out of memory while accepting a connection",
 		    (unsigned long long)a->connection_id);
 		gateway_on_closed(gw, &info);

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http/h1_server.h"
+#include "http/http_server.h"
 
 struct log;
 struct resolver;
@@ -22,6 +22,7 @@ struct gateway_counters {
 	_Atomic uint64_t requests;		/* access lines of requests and WebSockets */
 	_Atomic uint64_t refused;		/* connections that never brought a request */
 	_Atomic uint64_t tls_failed;		/* of these: TLS handshakes */
+	_Atomic uint64_t broken;		/* connections ended because the client broke HTTP/2 or a budget */
 	_Atomic uint64_t websockets;		/* opened */
 	_Atomic uint64_t keepalive_timeouts;
 };

@@ -115,14 +115,14 @@ ws_finish(struct ws *w, bool abort_client)
 	if (w->backend.s != NULL && (w->backend.flags & LEG_CLOSE_SENT) == 0 &&
 	    ws_at_boundary(w, &w->backend))
 		ws_send_close(w, &w->backend, WS_CLOSE_GOING_AWAY, NULL, 0);
-	abort_backend = !ws_is_raw(w) && (w->backend.flags & LEG_CLOSE_SENT) == 0;
+	abort_backend = ws_is_raw(w) ? ws_raw_is_partial(w) :
+	    (w->backend.flags & LEG_CLOSE_SENT) == 0;
 	ws_leave(w, &w->client, abort_client);
 	ws_leave(w, &w->backend, abort_backend);
 	loop_timer_stop(w->ss.gw->env.loop, &w->timer);
 	ws_drop_reader(w, &w->client);
 	ws_drop_reader(w, &w->backend);
-	ws_raw_free(w->raw);
-	w->raw = NULL;
+	ws_raw_free(w);
 	mem_free(w->reason_text);
 	w->reason_text = NULL;
 	session_free(&w->ss);

@@ -111,7 +111,7 @@ ws_answer_ping(struct ws *w, struct ws_leg *leg, struct ws_out *o, const struct 
 	if (w->mode == WS_MODE_ECHO)
 		ws_relay_control(w, leg, o, ev, WS_PONG);
 	else
-		ws_send_control(w, leg, WS_PONG, ev->data, ev->n);
+		ws_raw_answer_ping(w, ev);
 }
 
 static void
@@ -232,6 +232,8 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o,
 			if (w->mode == WS_MODE_RELAY && (leg->flags & LEG_MID_FRAME) != 0 &&
 			    ws_out_revert(o))
 				leg->flags &= (uint8_t)~LEG_MID_FRAME;
+			if (ws_is_raw(w))
+				ws_raw_take_back(w, o);
 			ws_out_flush(o);
 			ws_protocol_error(w, leg, ev.close_code, ev.why);
 			return;
@@ -297,6 +299,8 @@ ws_on_room(struct stream *s)
 	struct ws_leg *leg = s->user, *from;
 	struct ws *w = ws_of_leg(leg);
 
+	if (ws_is_raw(w) && !leg->is_backend)
+		ws_raw_on_client_room(w);
 	from = w->mode == WS_MODE_ECHO ? leg : leg->is_backend ? &w->client : &w->backend;
 	if (from->s == NULL || (from->s->holds & STREAM_HOLD_PEER) == 0)
 		return;

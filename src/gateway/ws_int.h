@@ -154,10 +154,17 @@ void ws_flow(struct ws *w, struct ws_leg *leg);
 void ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last);
 
 /* ws_raw.c */
-struct ws_raw *ws_raw_new(const struct ws *w);
-void ws_raw_free(struct ws_raw *r);
+struct ws_raw *ws_raw_new(const struct ws *w);	/* NULL without memory */
+void ws_raw_free(struct ws *w);			/* w->raw; NULL is nothing */
 /* A data event of the client, payload unmasked; false: w was closed by it. */
 bool ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev);
+/* The frame that is being read is bad: what must not look whole is taken back out of o, if it can be. */
+void ws_raw_take_back(struct ws *w, struct ws_out *o);
+/* Whether the application has got a part of a message whose end will not come. */
+bool ws_raw_is_partial(const struct ws *w);
+/* A PING of the client; and it took all that waited. */
+void ws_raw_answer_ping(struct ws *w, const struct ws_event *ev);
+void ws_raw_on_client_room(struct ws *w);
 extern const struct stream_events ws_raw_events;	/* of the backend's stream */
 
 /* ws_keepalive.c */

@@ -2,12 +2,13 @@
  * Backends that know no WebSocket: message payloads as a byte stream, as
  * lines or as packets.  See ws_int.h and INTERFACE.md, Protocol.
  *
- * Nothing is gathered but a message that must become one packet: a line or a stream that
- * comes in pieces goes to the client as fragments of a message, and a long message to the application
- * as it arrives.  A message that turns out to be bad when a part of it is with the application already ends
- * its connection by an abort, so that the part does not look whole.
+ * Nothing is gathered but a message that must become one packet: a line that comes in pieces
+ * goes to the client as fragments of a message, and a long message to the application as it arrives.
+ * A message that ends badly when a part of it is with the application already ends its connection
+ * by an abort, so that the part does not look whole.
  *
- * Called by ws_data.c for what the client sent, and by http/raw_client.c for what the application said.
+ * Called by ws_data.c for what the client sent, and by http/raw_client.c for what the application
+ * said.
  */
 #include <string.h>
 
@@ -70,8 +71,8 @@ ws_raw_is_partial(const struct ws *w)
 }
 
 /*
- * A client that does not take what is sent to it is owed one PONG at most, that of its most recent PING
- * (RFC 6455 5.5.3); else PINGs could fill its queue without end, as nothing else of them waits here.
+ * A client that does not take what is sent to it is owed one PONG at most, that of its most recent
+ * PING (RFC 6455 5.5.3); else PINGs could fill its queue without end.
  */
 void
 ws_raw_answer_ping(struct ws *w, const struct ws_event *ev)
@@ -109,7 +110,8 @@ void
 ws_raw_take_back(struct ws *w, struct ws_out *o)
 {
 	/* In a stream the bytes before the bad one are good; a line is not. */
-	if (w->mode == WS_MODE_LINES && ws_out_revert(o))
+	if (w->mode == WS_MODE_LINES && (w->client.flags & LEG_MID_FRAME) != 0 &&
+	    ws_out_revert(o))
 		w->raw->partial = w->raw->frame_partial;
 }
 
@@ -147,7 +149,7 @@ ws_raw_send_packet(struct ws_out *o, const void *p, size_t n)
 	stream_write(o->to, &iov, 1);
 }
 
-/* A packet's message is judged by the lengths that its frames announce, before any of it is kept. */
+/* Judged by the lengths that the frames announce, before anything is kept. */
 static bool
 ws_raw_to_packet(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
@@ -349,7 +351,7 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 	w->last_data = leg->last_rx = ws_stamp(w);
 	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
 		return;
-	/* The client has closed: the application finishes what it has to say, as long as it goes on saying it. */
+	/* The client has closed, and the application finishes what it has to say. */
 	if (w->close_at_ms != 0)
 		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
 	ws_out_init(&o, w->client.s);
@@ -365,7 +367,7 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 	    "the application sent what cannot be a message");
 }
 
-/* What stands before the application's end: a last line without its LF. False when it is not whole. */
+/* What stands before the application's end: a last line without its LF. False: it is not whole. */
 static bool
 ws_raw_finish_text(struct ws *w)
 {

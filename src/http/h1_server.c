@@ -1,5 +1,6 @@
 /*
- * HTTP/1.1 connections from clients.  See h1_server.h.
+ * HTTP/1.1 connections from clients (RFC 9112 server side): requests one after another,
+ * pipelined or not, until one becomes a WebSocket (RFC 6455 4.2).  See http_conn.h.
  *
  * A connection is in one of the states below.  Everything that only HTTP needs
  * (the head's buffer, body and response state, the timer) is in a struct
@@ -11,35 +12,25 @@
  * H1_HEAD nobody is attached; bytes that nobody can take yet are in the stash,
  * and while it is not empty nothing is read.
  */
-#include <netinet/in.h>
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/ws_key.h"
-#include "http/h1_server.h"
+#include "http/http_conn.h"
 #include "http/reply.h"
-#include "io/tls.h"
-#include "io/transport.h"
 
-/* Bytes read at once while a head is awaited: what came behind it must be kept. */
-#define H1_HEAD_READ 16384
-/* How long a refused or finished connection is read on so that its last bytes arrive. */
-#define H1_LINGER_MS 2000
 /* Bytes of a request's body that are read only to reach the next request. */
 #define H1_BODY_DROP 65536
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1_IOV_MAX 32
 
 enum h1_state {
-	H1_TLS,		/* the TLS handshake is under way */
 	H1_HEAD,	/* between requests, or a head is incomplete */
 	H1_REQUEST,	/* a request is being served */
 	H1_WEBSOCKET,	/* the bytes are frames */
@@ -68,22 +59,11 @@ struct h1_http {
 };
 
 struct h1_server {
-	struct transport t;
+	struct http_conn c;	/* first */
 	struct stream s;
-	struct h1_http *http;		/* owned; NULL for an open WebSocket */
-	struct http_server_list *list;	/* borrowed */
-	const struct http_handler *handler;	/* borrowed */
-	struct h1_server *next, **prev;
-	struct stream_info info;
-	struct config *config;		/* ref */
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} client;
+	struct h1_http *http;	/* owned; NULL for an open WebSocket */
 	uint8_t state;
-	bool eof;			/* the peer's FIN came */
-	uint16_t refuse;		/* status for the first request; 0: it is served */
+	bool eof;		/* the peer's FIN came */
 };
 
 static const struct stream_ops h1_ops;
@@ -92,7 +72,7 @@ static const struct transport_events h1_events;
 static struct h1_server *
 h1_of_transport(struct transport *t)
 {
-	return (struct h1_server *)(void *)((char *)t - offsetof(struct h1_server, t));
+	return (struct h1_server *)(void *)((char *)t - offsetof(struct h1_server, c.t));
 }
 
 static struct h1_server *
@@ -111,7 +91,6 @@ static const char *
 h1_state_str(enum h1_state st)
 {
 	switch (st) {
-	case H1_TLS: return "tls";
 	case H1_HEAD: return "head";
 	case H1_REQUEST: return "request";
 	case H1_WEBSOCKET: return "websocket";
@@ -126,7 +105,6 @@ static void
 h1_set_state(struct h1_server *h1c, enum h1_state to)
 {
 	static const uint8_t edges[] = {
-		[H1_TLS] = 1 << H1_HEAD | 1 << H1_DEAD,
 		[H1_HEAD] = 1 << H1_REQUEST | 1 << H1_LINGER | 1 << H1_DEAD,
 		[H1_REQUEST] = 1 << H1_HEAD | 1 << H1_WEBSOCKET | 1 << H1_LINGER | 1 << H1_DEAD,
 		[H1_WEBSOCKET] = 1 << H1_LINGER | 1 << H1_DEAD,
@@ -144,7 +122,7 @@ h1_http_new(struct h1_server *h1c)
 {
 	struct h1_http *h;
 
-	if ((h = loop_object(h1c->t.loop, sizeof(*h))) == NULL)
+	if ((h = loop_object(h1c->c.t.loop, sizeof(*h))) == NULL)
 		return NULL;
 	h->h1c = h1c;
 	h->timer.fn = h1_on_timer;
@@ -163,11 +141,11 @@ h1_http_free(struct h1_server *h1c)
 
 	if (h == NULL)
 		return;
-	loop_timer_stop(h1c->t.loop, &h->timer);
-	loop_later_cancel(h1c->t.loop, &h->task);
+	loop_timer_stop(h1c->c.t.loop, &h->timer);
+	loop_later_cancel(h1c->c.t.loop, &h->task);
 	buf_clear(&h->stash);
 	buf_clear(&h->out);
-	loop_object_free_later(h1c->t.loop, h);
+	loop_object_free_later(h1c->c.t.loop, h);
 	h1c->http = NULL;
 }
 
@@ -175,10 +153,10 @@ static void
 h1_arm(struct h1_server *h1c, uint64_t in_ms)
 {
 	if (in_ms == CONFIG_NEVER)
-		loop_timer_stop(h1c->t.loop, &h1c->http->timer);
+		loop_timer_stop(h1c->c.t.loop, &h1c->http->timer);
 	else
-		loop_timer_arm(h1c->t.loop, &h1c->http->timer,
-		    loop_now_ms(h1c->t.loop) + in_ms);
+		loop_timer_arm(h1c->c.t.loop, &h1c->http->timer,
+		    loop_now_ms(h1c->c.t.loop) + in_ms);
 }
 
 /* The end of a connection; nothing is called up but `closed`. */
@@ -188,13 +166,9 @@ h1_destroy(struct h1_server *h1c, bool reset)
 	if (h1c->state == H1_DEAD)
 		return;
 	h1_set_state(h1c, H1_DEAD);
-	transport_close(&h1c->t, reset);
 	h1_http_free(h1c);
-	if ((*h1c->prev = h1c->next) != NULL)
-		h1c->next->prev = h1c->prev;
-	h1c->handler->closed(h1c->handler->arg, &h1c->info);
-	config_unref(h1c->config);
-	loop_object_free_later(h1c->t.loop, h1c);
+	http_conn_close(&h1c->c, reset);
+	loop_object_free_later(h1c->c.t.loop, h1c);
 }
 
 /* The stream breaks under its user, or the connection under nobody. */
@@ -208,8 +182,8 @@ h1_fail(struct h1_server *h1c, enum stream_error e, const char *why)
 	if (ev != NULL) {
 		h1c->s.ev = NULL;
 		ev->reset(&h1c->s, e, why);
-	} else if (was == H1_TLS || (was == H1_HEAD && mid_head)) {
-		h1c->handler->refused(h1c->handler->arg, &h1c->info, 0, why);
+	} else if (was == H1_HEAD && mid_head) {
+		h1c->c.handler->refused(h1c->c.handler->arg, &h1c->c.info, NULL, 0, why);
 	}
 	h1_destroy(h1c, false);
 }
@@ -223,15 +197,15 @@ h1_linger(struct h1_server *h1c, uint64_t linger_ms)
 		return;
 	}
 	h1_set_state(h1c, H1_LINGER);
-	loop_later_cancel(h1c->t.loop, &h1c->http->task);
+	loop_later_cancel(h1c->c.t.loop, &h1c->http->task);
 	buf_clear(&h1c->http->stash);
-	transport_fin(&h1c->t);
-	if (h1c->eof && transport_queued(&h1c->t) == 0) {
+	transport_fin(&h1c->c.t);
+	if (h1c->eof && transport_queued(&h1c->c.t) == 0) {
 		/* Both directions are over; the owner above may still hold us. */
 		h1_destroy(h1c, false);
 		return;
 	}
-	transport_want_read(&h1c->t, true);
+	transport_want_read(&h1c->c.t, true);
 	h1_arm(h1c, linger_ms);
 }
 
@@ -257,14 +231,14 @@ h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
 	    h1_put_date(&b) == 0 &&
 	    buf_printf(&b, "Content-Type: text/plain; charset=utf-8\r\n"
 	    "Content-Length: %zu\r\nConnection: close\r\n%s\r\n%s\n",
-	    strlen(why) + 1, h1c->refuse != 0 ? "Retry-After: 5\r\n" : "", why) == 0) {
+	    strlen(why) + 1, h1c->c.refuse != 0 ? "Retry-After: 5\r\n" : "", why) == 0) {
 		iov.iov_base = b.p;
 		iov.iov_len = b.n;
-		transport_write(&h1c->t, &iov, 1);
+		transport_write(&h1c->c.t, &iov, 1);
 	}
 	buf_clear(&b);
-	h1c->handler->refused(h1c->handler->arg, &h1c->info, status, why);
-	h1_linger(h1c, H1_LINGER_MS);
+	h1c->c.handler->refused(h1c->c.handler->arg, &h1c->c.info, NULL, status, why);
+	h1_linger(h1c, HTTP_LINGER_MS);
 }
 
 static void
@@ -340,8 +314,8 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 		h1_refuse_head(h1c, st);
 		return;
 	}
-	if (h1c->refuse != 0) {
-		h1_refuse(h1c, h1c->refuse, "too many connections");
+	if (h1c->c.refuse != 0) {
+		h1_refuse(h1c, h1c->c.refuse, "too many connections");
 		return;
 	}
 	memset(&r, 0, sizeof(r));
@@ -351,7 +325,7 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 	h->first = false;
 	h->started = false;
 	h->minor0 = head.minor == 0;
-	h->keep_alive = head.keep_alive && !h1c->list->draining;
+	h->keep_alive = head.keep_alive && !h1c->c.retired;
 	h->is_head = span_eq(head.method, SPAN_LIT("HEAD"));
 	h->body = head.body;
 	h->body_left = head.body == HTTP_BODY_LENGTH ? head.content_length : 0;
@@ -360,11 +334,11 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 	http1_chunked_init(&h->chunked);
 	h->responded = h->response_done = h->no_body = h->released = false;
 	h->next_wanted = false;
-	h1c->info.http = head.minor == 0 ? "1.0" : "1.1";
-	loop_timer_stop(h1c->t.loop, &h->timer);
+	h1c->c.info.http = head.minor == 0 ? "1.0" : "1.1";
+	loop_timer_stop(h1c->c.t.loop, &h->timer);
 	h1_set_state(h1c, H1_REQUEST);
 	h1c->s.holds = 0;
-	h1c->handler->request(h1c->handler->arg, &h1c->s, &r);
+	h1c->c.handler->request(h1c->c.handler->arg, &h1c->s, &r);
 }
 
 /* Keep bytes that cannot be taken now, and read no more until they are. */
@@ -381,7 +355,7 @@ h1_keep(struct h1_server *h1c, const uint8_t *p, size_t n)
 		h1_fail(h1c, STREAM_E_MEMORY, "out of memory");
 		return;
 	}
-	transport_want_read(&h1c->t, false);
+	transport_want_read(&h1c->c.t, false);
 }
 
 static size_t
@@ -460,7 +434,7 @@ h1_feed_head(struct h1_server *h1c, uint8_t *p, size_t n)
 	if (!h->started) {
 		h->started = true;
 		if (!h->first)
-			h1_arm(h1c, h1c->config->server.handshake_timeout_ms);
+			h1_arm(h1c, h1c->c.config->server.handshake_timeout_ms);
 	}
 	if (had > 0) {
 		if (buf_append(&h->stash, p, n) == -1) {
@@ -522,8 +496,7 @@ h1_feed(struct h1_server *h1c, uint8_t *p, size_t n)
 			}
 			h1c->s.ev->bytes(&h1c->s, p, used);
 			break;
-		case H1_TLS:
-		case H1_LINGER:
+			case H1_LINGER:
 		case H1_DEAD:
 			return;
 		}
@@ -541,7 +514,7 @@ h1_feed_stash(struct h1_server *h1c)
 	if (stash.n == 0)
 		return;
 	buf_init(&h1c->http->stash, stash.max);
-	transport_want_read(&h1c->t, h1c->s.holds == 0);
+	transport_want_read(&h1c->c.t, h1c->s.holds == 0);
 	h1_feed(h1c, (uint8_t *)stash.p, stash.n);
 	buf_clear(&stash);
 }
@@ -556,7 +529,7 @@ h1_on_eof(struct h1_server *h1c)
 	switch ((enum h1_state)h1c->state) {
 	case H1_HEAD:
 		if (h->started)
-			h1c->handler->refused(h1c->handler->arg, &h1c->info, 0,
+			h1c->c.handler->refused(h1c->c.handler->arg, &h1c->c.info, NULL, 0,
 			    "the client left within the request head");
 		h1_destroy(h1c, false);
 		break;
@@ -571,7 +544,6 @@ h1_on_eof(struct h1_server *h1c)
 		if (h1c->s.ev != NULL)
 			h1c->s.ev->end(&h1c->s);
 		break;
-	case H1_TLS:
 	case H1_LINGER:
 	case H1_DEAD:
 		h1_destroy(h1c, false);
@@ -589,7 +561,7 @@ h1_on_readable(struct transport *t)
 
 	if (h1c->state == H1_HEAD || (h1c->state == H1_REQUEST &&
 	    h1c->http->body == HTTP_BODY_NONE))
-		max = H1_HEAD_READ;
+		max = HTTP_HEAD_READ;
 	else if (h1c->s.ev != NULL && (max = h1_budget(h1c, max)) == 0) {
 		transport_want_read(t, false);
 		return;
@@ -627,15 +599,6 @@ h1_on_failed(struct transport *t, const char *why)
 }
 
 static void
-h1_on_ready(struct transport *t)
-{
-	struct h1_server *h1c = h1_of_transport(t);
-
-	h1c->info.tls = transport_tls_version(t);
-	h1_set_state(h1c, H1_HEAD);
-}
-
-static void
 h1_on_timer(struct loop_timer *timer)
 {
 	struct h1_http *h = (struct h1_http *)(void *)((char *)timer -
@@ -643,20 +606,17 @@ h1_on_timer(struct loop_timer *timer)
 	struct h1_server *h1c = h->h1c;
 
 	switch ((enum h1_state)h1c->state) {
-	case H1_TLS:
-		h1_fail(h1c, STREAM_E_TIMEOUT, "TLS handshake not complete in time");
-		break;
 	case H1_HEAD:
 		if (h->first || h->started)
 			h1_refuse(h1c, 408, "the request head was not complete in time");
 		else
-			h1_linger(h1c, H1_LINGER_MS);	/* idle */
+			h1_linger(h1c, HTTP_LINGER_MS);	/* idle */
 		break;
 	case H1_LINGER:
 		h1_destroy(h1c, false);
 		break;
 	case H1_REQUEST:
-		h1_linger(h1c, H1_LINGER_MS);	/* the rest of a body did not come */
+		h1_linger(h1c, HTTP_LINGER_MS);	/* the rest of a body did not come */
 		break;
 	case H1_WEBSOCKET:
 	case H1_DEAD:
@@ -665,7 +625,6 @@ h1_on_timer(struct loop_timer *timer)
 }
 
 static const struct transport_events h1_events = {
-	.ready = h1_on_ready,
 	.readable = h1_on_readable,
 	.drained = h1_on_drained,
 	.failed = h1_on_failed,
@@ -677,19 +636,20 @@ h1_next(struct h1_server *h1c)
 {
 	struct h1_http *h = h1c->http;
 
-	if (!h->keep_alive || h1c->list->draining || h1c->eof) {
-		h1_linger(h1c, H1_LINGER_MS);
+	if (!h->keep_alive || 
+	    h1c->c.retired || h1c->eof) {
+		h1_linger(h1c, HTTP_LINGER_MS);
 		return;
 	}
 	if (h->body != HTTP_BODY_NONE) {
 		/* The short rest of a body that nobody wanted is dropped first. */
-		transport_want_read(&h1c->t, true);
-		h1_arm(h1c, H1_LINGER_MS);
+		transport_want_read(&h1c->c.t, true);
+		h1_arm(h1c, HTTP_LINGER_MS);
 		return;
 	}
 	h1_set_state(h1c, H1_HEAD);
-	h1_arm(h1c, h1c->info.listen->idle_connection_timeout_ms);
-	transport_want_read(&h1c->t, true);
+	h1_arm(h1c, h1c->c.info.listen->idle_connection_timeout_ms);
+	transport_want_read(&h1c->c.t, true);
 	h1_feed_stash(h1c);
 }
 
@@ -702,7 +662,7 @@ h1_flush_head(struct h1_server *h1c)
 
 	if (h->out.n == 0)
 		return;
-	transport_write(&h1c->t, &iov, 1);
+	transport_write(&h1c->c.t, &iov, 1);
 	buf_clear(&h->out);
 }
 
@@ -729,7 +689,7 @@ h1_on_task(struct loop_task *task)
 static void
 h1_later(struct h1_server *h1c)
 {
-	loop_later(h1c->t.loop, &h1c->http->task, h1_on_task);
+	loop_later(h1c->c.t.loop, &h1c->http->task, h1_on_task);
 }
 
 /* How the response's body is framed (RFC 9112 6). */
@@ -796,7 +756,8 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 		return -1;
 	h->responded = true;
 	/* Bytes behind a refused handshake were meant as frames, never as a request. */
-	if (r->close || h1_body_too_long(h) || (h->is_websocket && h->stash.n > 0) || h1c->list->draining || h1c->eof)
+	if (r->close || h1_body_too_long(h) || (h->is_websocket && h->stash.n > 0) || 
+	    h1c->c.retired || h1c->eof)
 		h->keep_alive = false;
 	if (buf_printf(&h->out, "HTTP/1.1 %u %.*s\r\n", r->status, SPAN_ARG(reason)) == -1 ||
 	    h1_put_fields(&h->out, r->field, r->n_fields) == -1 ||
@@ -806,7 +767,7 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 	    buf_append_str(&h->out, "Connection: keep-alive\r\n") == -1) ||
 	    buf_append(&h->out, "\r\n", 2) == -1) {
 		buf_clear(&h->out);
-		transport_break(&h1c->t, ENOMEM);
+		transport_break(&h1c->c.t, ENOMEM);
 		return -1;
 	}
 	h1_later(h1c);
@@ -829,12 +790,12 @@ h1_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 	    buf_printf(&h->out, "Sec-WebSocket-Accept: %s\r\n", h->accept) == -1 ||
 	    h1_put_fields(&h->out, field, n_fields) == -1 ||
 	    buf_append(&h->out, "\r\n", 2) == -1) {
-		transport_break(&h1c->t, ENOMEM);
+		transport_break(&h1c->c.t, ENOMEM);
 		return -1;
 	}
 	iov.iov_base = h->out.p;
 	iov.iov_len = h->out.n;
-	ret = transport_write(&h1c->t, &iov, 1);
+	ret = transport_write(&h1c->c.t, &iov, 1);
 	buf_clear(&h->out);
 	h1_set_state(h1c, H1_WEBSOCKET);
 	h1_later(h1c);	/* the stash goes up, and HTTP's memory away */
@@ -859,7 +820,7 @@ h1_write_chunk(struct h1_server *h1c, const struct iovec *iov, int n, size_t byt
 		v[m++] = iov[i];
 	if (h->response_body == HTTP_BODY_CHUNKED)
 		v[m++] = (struct iovec){ (void *)(uintptr_t)"\r\n", 2 };
-	ret = transport_write(&h1c->t, v, m);
+	ret = transport_write(&h1c->c.t, v, m);
 	buf_clear(&h->out);
 	return ret;
 }
@@ -872,7 +833,7 @@ h1_op_write(struct stream *s, const struct iovec *iov, int n)
 	size_t bytes = 0;
 
 	if (h1c->state == H1_WEBSOCKET)
-		return transport_write(&h1c->t, iov, n);
+		return transport_write(&h1c->c.t, iov, n);
 	if (h1c->state != H1_REQUEST || !h->responded || h->response_done ||
 	    n > H1_IOV_MAX - 3)
 		return -1;
@@ -896,7 +857,7 @@ h1_op_end(struct stream *s)
 	struct iovec last = { (void *)(uintptr_t)"0\r\n\r\n", 5 };
 
 	if (h1c->state == H1_WEBSOCKET) {
-		transport_fin(&h1c->t);
+		transport_fin(&h1c->c.t);
 		return;
 	}
 	if (h1c->state != H1_REQUEST || !h->responded || h->response_done)
@@ -906,7 +867,7 @@ h1_op_end(struct stream *s)
 	h->response_done = true;
 	if (!h->no_body && h->response_body == HTTP_BODY_CHUNKED) {
 		h1_flush_head(h1c);
-		transport_write(&h1c->t, &last, 1);
+		transport_write(&h1c->c.t, &last, 1);
 	}
 }
 
@@ -930,7 +891,6 @@ h1_op_close(struct stream *s, uint64_t linger_ms)
 		h1c->http->next_wanted = true;
 		h1_later(h1c);
 		break;
-	case H1_TLS:
 	case H1_HEAD:
 	case H1_LINGER:
 	case H1_DEAD:
@@ -952,11 +912,11 @@ h1_op_flow(struct stream *s)
 	if (s->holds != 0) {
 		/* A request that waits still has to notice that its client leaves. */
 		if (h1c->state == H1_WEBSOCKET || h1c->http->body != HTTP_BODY_NONE)
-			transport_want_read(&h1c->t, false);
+			transport_want_read(&h1c->c.t, false);
 		return;
 	}
 	if (h1c->http == NULL || h1c->http->stash.n == 0)
-		transport_want_read(&h1c->t, true);
+		transport_want_read(&h1c->c.t, true);
 	if (h1c->http != NULL)
 		h1_later(h1c);
 }
@@ -964,13 +924,13 @@ h1_op_flow(struct stream *s)
 static size_t
 h1_op_queued(const struct stream *s)
 {
-	return transport_queued(&h1_of_stream(s)->t);
+	return transport_queued(&h1_of_stream(s)->c.t);
 }
 
 static const struct stream_info *
 h1_op_info(const struct stream *s)
 {
-	return &h1_of_stream(s)->info;
+	return &h1_of_stream(s)->c.info;
 }
 
 static const struct stream_ops h1_ops = {
@@ -985,104 +945,47 @@ static const struct stream_ops h1_ops = {
 	.info = h1_op_info,
 };
 
-static void
-h1_set_client(struct h1_server *h1c, const struct http_accepted *a)
-{
-	h1c->client.sa.sa_family = AF_UNIX;
-	if (a->peer.ss_family == AF_INET && a->peer_len >= sizeof(h1c->client.in))
-		memcpy(&h1c->client.in, &a->peer, sizeof(h1c->client.in));
-	else if (a->peer.ss_family == AF_INET6 && a->peer_len >= sizeof(h1c->client.in6))
-		memcpy(&h1c->client.in6, &a->peer, sizeof(h1c->client.in6));
-	h1c->info.client = &h1c->client.sa;
-}
-
-int
-h1_server_start(struct loop *loop, struct http_server_list *list,
-    const struct http_handler *handler, const struct http_accepted *a)
-{
-	struct h1_server *h1c;
-	int ret;
-
-	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL) {
-		close(a->fd);
-		goto fail;
-	}
-	h1c->t.loop = loop;
-	if ((h1c->http = h1_http_new(h1c)) == NULL) {
-		close(a->fd);
-		goto fail;
-	}
-	h1c->state = a->tls != NULL ? H1_TLS : H1_HEAD;
-	h1c->s.ops = &h1_ops;
-	h1c->list = list;
-	h1c->handler = handler;
-	h1c->config = a->config;
-	h1c->info.config = a->config;
-	h1c->info.listen = a->listen;
-	h1c->info.connection_id = a->connection_id;
-	h1c->info.http = "1.1";
-	h1c->refuse = (uint16_t)a->refuse;
-	h1_set_client(h1c, a);
-	ret = transport_start(&h1c->t, loop, &h1_events, a->fd, a->tls);
-	if (ret == -1)
-		goto fail;
-	tls_ctx_unref(a->tls);
-	if ((h1c->next = list->first) != NULL)
-		h1c->next->prev = &h1c->next;
-	h1c->prev = &list->first;
-	list->first = h1c;
-	h1_arm(h1c, a->config->server.handshake_timeout_ms);
-	return 0;
-fail:
-	if (h1c != NULL)
-		loop_object_free_later(loop, h1c->http);
-	loop_object_free_later(loop, h1c);
-	tls_ctx_unref(a->tls);
-	config_unref(a->config);
-	return -1;
-}
-
 /* Between requests: end it now.  Within one: end it after the response. */
 static void
-h1_retire(struct h1_server *h1c)
+h1_retire(struct http_conn *c)
 {
+	struct h1_server *h1c = (struct h1_server *)(void *)c;
+
+	c->retired = true;
 	if (h1c->state == H1_HEAD && !h1c->http->started)
-		h1_linger(h1c, H1_LINGER_MS);
+		h1_linger(h1c, HTTP_LINGER_MS);
 	else if (h1c->http != NULL)
 		h1c->http->keep_alive = false;
 }
 
-void
-http_server_drain(struct http_server_list *list)
+static void
+h1_abort(struct http_conn *c, const char *why)
 {
-	struct h1_server *h1c, *next;
-
-	list->draining = true;
-	for (h1c = list->first; h1c != NULL; h1c = next) {
-		next = h1c->next;
-		h1_retire(h1c);
-	}
+	h1_fail((struct h1_server *)(void *)c, STREAM_E_SHUTDOWN, why);
 }
 
-void
-http_server_retire(struct http_server_list *list, const struct config *current)
+static const struct http_conn_ops h1_conn_ops = {
+	.retire = h1_retire,
+	.abort = h1_abort,
+};
+
+int
+h1_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t n)
 {
-	struct h1_server *h1c, *next;
+	struct loop *loop = from->t.loop;
+	struct h1_server *h1c;
 
-	for (h1c = list->first; h1c != NULL; h1c = next) {
-		next = h1c->next;
-		if (h1c->config != current)
-			h1_retire(h1c);
+	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL)
+		return -1;
+	h1c->c.t.loop = loop;
+	if ((h1c->http = h1_http_new(h1c)) == NULL) {
+		loop_object_free_later(loop, h1c);
+		return -1;
 	}
-}
-
-void
-http_server_abort_all(struct http_server_list *list)
-{
-	struct h1_server *h1c, *next;
-
-	for (h1c = list->first; h1c != NULL; h1c = next) {
-		next = h1c->next;
-		h1_fail(h1c, STREAM_E_SHUTDOWN, "the gateway ends");
-	}
+	h1c->state = H1_HEAD;
+	h1c->s.ops = &h1_ops;
+	http_conn_move(&h1c->c, from, &h1_conn_ops, &h1_events);
+	loop_timer_arm(loop, &h1c->http->timer, deadline_ms);
+	h1_feed(h1c, p, n);
+	return 0;
 }

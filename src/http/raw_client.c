@@ -1,9 +1,9 @@
 /*
  * Connections to raw backends.  See raw_client.h.
  *
- * Runs on one worker; called by io/transport (events) and by the user of its stream (operations).  Once
- * closed by the user (ev is NULL) it lingers: what is queued goes out, what comes is dropped, until the application's
- * end or the time is over.  Invariant: linger is set exactly then.
+ * Runs on one worker; called by io/transport (events) and by the user of its stream (operations).
+ * Once closed by the user (ev is NULL) it lingers: what is queued goes out, what comes is dropped,
+ * until the application's end or the time is over.  Invariant: linger is set exactly then.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -311,13 +311,10 @@ START_TEST(assign_refuses_what_is_not_built)
 		    "yet\n" },
 		{ "[listen a]\nAddress=*:0\nHTTP2=yes\nProxyProtocol=yes\nMaxStreams=1\n"
 		  "TrustedProxies=10.0.0.0/8\nConnectionRate=1\n",
-		    "F:3: [listen a] HTTP2=yes: HTTP/2 is not built into this version yet; expected "
-		    "no\n"
 		    "F:4: [listen a] ProxyProtocol=yes: the PROXY protocol is not built into this "
 		    "version yet\n"
 		    "F:6: [listen a] TrustedProxies=10.0.0.0/8: trusting proxies is not built into "
 		    "this version yet\n"
-		    "F:5: [listen a] MaxStreams=1: HTTP/2 is not built into this version yet\n"
 		    "F:7: [listen a] ConnectionRate=1: limiting the rate of connections is not "
 		    "built into this version yet\n" },
 		{ "[websocket]\nMessageRate=1\nByteRate=1K\nRateAction=close\nCompression=edge\n"

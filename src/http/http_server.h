@@ -1,25 +1,28 @@
 /*
- * One HTTP/1.1 connection from a client (RFC 9112 server side): requests one
- * after another, pipelined or not, until one becomes a WebSocket (RFC 6455 4.2).
+ * Connections from clients, whichever version of HTTP they turn out to speak:
+ * accepted, through the TLS handshake, then handed to h1_server or h2_server
+ * by ALPN or by their first bytes (RFC 9113 3.2, 3.3).
  */
-#ifndef HTTP_H1_SERVER_H
-#define HTTP_H1_SERVER_H
+#ifndef HTTP_HTTP_SERVER_H
+#define HTTP_HTTP_SERVER_H
 
 #include <sys/socket.h>
 
 #include "http/stream.h"
 
 struct tls_ctx;
-struct h1_server;
-struct http_server_list;
+struct http_conn;
 
 /* How the gateway serves a worker's connections.  Static callbacks; arg is the worker's gateway. */
 struct http_handler {
 	/* A request; s is to be attached before the call returns. */
 	void (*request)(void *arg, struct stream *s, const struct stream_request *r);
-	/* A request that never became one was answered with status (0: dropped without an answer); head may be
-	 * NULL. For the access line. */
-	void (*refused)(void *arg, const struct stream_info *info, unsigned status, const char *why);
+	/* A request that never became one was answered with status (0: dropped without an answer); r is what could be
+	 * made of it, NULL: nothing.  For the access line. */
+	void (*refused)(void *arg, const struct stream_info *info, const struct stream_request *r,
+	    unsigned status, const char *why);
+	/* The client broke the protocol or used up a budget, and the connection ends.  Once; for the log and the count. */
+	void (*broken)(void *arg, const struct stream_info *info, const char *why);
 	/* The connection is gone: the last call for it. */
 	void (*closed)(void *arg, const struct stream_info *info);
 	void *arg;
@@ -39,17 +42,17 @@ struct http_accepted {
 
 /* All connections of a worker, for the drain. */
 struct http_server_list {
-	struct h1_server *first;
+	struct http_conn *first;
 	bool draining;			/* every response is the last of its connection */
 };
 
 /* Serve an accepted connection.  0, or -1 without memory: everything in a is disposed of. */
-int h1_server_start(struct loop *loop, struct http_server_list *list,
+int http_server_start(struct loop *loop, struct http_server_list *list,
     const struct http_handler *handler, const struct http_accepted *a);
 
-/* No new request is taken: idle connections are closed now, others after their response; WebSockets stay. */
+/* No new request is taken: idle connections are closed now, others after their response (HTTP/2: GOAWAY); WebSockets stay. */
 void http_server_drain(struct http_server_list *list);
-/* Idle keep-alive connections whose snapshot is not `current` are closed, busy ones after their response (reload). */
+/* The same for the connections whose snapshot is not `current` (reload). */
 void http_server_retire(struct http_server_list *list, const struct config *current);
 /* Close everything that is left, at once. */
 void http_server_abort_all(struct http_server_list *list);

@@ -1,0 +1,40 @@
+/*
+ * Bytes of an HTTP/2 stream that wait: for the peer's window, or for the
+ * user.  Blocks in a row; an empty queue owns nothing.  Internal to http/.
+ */
+#ifndef HTTP_H2_QUEUE_H
+#define HTTP_H2_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A block's whole size when little is written: the allocator keeps such ones at hand. */
+#define H2_BLOCK_SIZE 1024
+
+struct h2_block {
+	struct h2_block *next;
+	uint32_t off, n, cap;	/* bytes off..n of data are in use */
+	uint8_t data[];
+};
+
+struct h2_queue {
+	struct h2_block *head, *tail;	/* owned */
+	size_t bytes;
+};
+
+/* Copy p[0..n) to the end.  0, or -1 without memory: nothing is changed. */
+int h2_queue_append(struct h2_queue *q, const void *p, size_t n);
+
+/* Take n <= q->bytes bytes off and free the blocks that are used up. */
+void h2_queue_consume(struct h2_queue *q, size_t n);
+
+/*
+ * Take n <= q->bytes bytes off: blocks that are used up go to the front of *done (owned by the caller from now on),
+ * so that spans of them stay valid.
+ */
+void h2_queue_take(struct h2_queue *q, size_t n, struct h2_block **done);
+
+void h2_queue_clear(struct h2_queue *q);
+void h2_blocks_free(struct h2_block *b);	/* a whole list */
+
+#endif

@@ -1,0 +1,561 @@
+/*
+ * nghttp2: set-up, callbacks, and what is asked of it.  See h2_int.h.
+ *
+ * The callbacks record and return: what a stream's user has to know is put on
+ * the list of pending things (h2_pend), payload becomes a run.  Nobody's code
+ * but ours runs within them, so nghttp2_session_mem_recv and _mem_send are
+ * never entered twice.
+ *
+ * Runs on the connection's worker.  Invariant: a stream that nghttp2 has open
+ * has its h2_stream as user data, which lives until h2_process has seen
+ * H2P_CLOSED.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/h2_int.h"
+
+/* Fields of a response: the user's, :status, Date and Content-Length. */
+#define H2_NV_MAX (HTTP1_MAX_FIELDS + 4)
+/* PING and SETTINGS that wait for their ACK to be sent; the budget of glitches is smaller. */
+#define H2_ACKS_MAX (H2_GLITCH_BURST + 500)
+/* CONTINUATION frames of one header block (CVE-2024-27316). */
+#define H2_CONTINUATIONS_MAX 8
+/* A stream's window, and a connection's as a multiple of it. */
+#define H2_WINDOW_MIN 1024
+#define H2_WINDOW_MAX (16 << 20)
+#define H2_WINDOW_DEFAULT (256 << 10)
+#define H2_WINDOW_STREAMS 16
+#define H2_WINDOW_CONNECTION_MIN (1 << 20)
+
+static void *
+h2_mem_malloc(size_t n, void *arg)
+{
+	(void)arg;
+	return mem_alloc(n);
+}
+
+static void
+h2_mem_free(void *p, void *arg)
+{
+	(void)arg;
+	mem_free(p);
+}
+
+static void *
+h2_mem_calloc(size_t n, size_t size, void *arg)
+{
+	(void)arg;
+	return size != 0 && n > SIZE_MAX / size ? NULL : mem_zalloc(n * size);
+}
+
+static void *
+h2_mem_realloc(void *p, size_t n, void *arg)
+{
+	(void)arg;
+	return mem_realloc(p, n);
+}
+
+static struct h2_stream *
+h2_stream_find(struct h2_server *h2c, int32_t id)
+{
+	return id == 0 ? NULL : nghttp2_session_get_stream_user_data(h2c->ng, id);
+}
+
+static uint64_t
+h2_now(const struct h2_server *h2c)
+{
+	return loop_now_ms(h2c->c.t.loop);
+}
+
+/* ---- budgets */
+
+static void
+h2_count_reset(struct h2_server *h2c, const char *why)
+{
+	if (!h2_bucket_take(&h2c->resets, 1, h2_now(h2c)))
+		h2_abuse(h2c, why);
+}
+
+static void
+h2_count_glitch(struct h2_server *h2c, uint32_t n, const char *why)
+{
+	if (!h2_bucket_take(&h2c->glitches, n, h2_now(h2c)))
+		h2_abuse(h2c, why);
+}
+
+/* Frames in the order in which they come, before their payload is looked at. */
+static int
+h2_on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
+{
+	struct h2_server *h2c = arg;
+
+	(void)ng;
+	if (hd->type != NGHTTP2_CONTINUATION) {
+		h2c->continuations = 0;
+		h2c->head_at_ms = 0;
+	}
+	switch (hd->type) {
+	case NGHTTP2_DATA:
+	case NGHTTP2_HEADERS:
+	case NGHTTP2_GOAWAY:
+		break;
+	case NGHTTP2_RST_STREAM:
+		h2_count_reset(h2c, "too many streams were reset by the client");
+		break;
+	case NGHTTP2_CONTINUATION:
+		if (++h2c->continuations > H2_CONTINUATIONS_MAX)
+			h2_abuse(h2c, "too many CONTINUATION frames");
+		break;
+	case NGHTTP2_WINDOW_UPDATE:
+		if (!h2_bucket_take(&h2c->window_updates, 1, h2_now(h2c)))
+			h2_abuse(h2c, "too many WINDOW_UPDATE frames");
+		break;
+	case NGHTTP2_SETTINGS:
+		if ((hd->flags & NGHTTP2_FLAG_ACK) == 0)
+			h2_count_glitch(h2c, H2_GLITCH_SETTINGS, "too many SETTINGS frames");
+		break;
+	case NGHTTP2_PING:
+		if ((hd->flags & NGHTTP2_FLAG_ACK) == 0)
+			h2_count_glitch(h2c, 1, "too many PING frames");
+		break;
+	default:
+		h2_count_glitch(h2c, 1, "too many frames of no use");
+		break;
+	}
+	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* ---- heads */
+
+static int
+h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct h2_server *h2c = arg;
+	struct h2_stream *h2s;
+
+	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;	/* trailers: nobody asks for them */
+	if ((h2s = h2_stream_new(h2c, frame->hd.stream_id)) == NULL)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, h2s);
+	h2c->head_at_ms = h2_now(h2c) + h2c->c.config->server.handshake_timeout_ms;
+	return 0;
+}
+
+static int
+h2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
+    const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
+{
+	struct h2_stream *h2s = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+	struct h2_server *h2c = arg;
+
+	(void)flags;
+	if (h2s == NULL || h2s->head == NULL)
+		return 0;
+	switch (h2_head_add(h2s->head, (struct span){ (const char *)name, name_n },
+	    (struct span){ (const char *)value, value_n })) {
+	case H2_HEAD_ADDED:
+		return 0;
+	case H2_HEAD_IS_BOMB:
+		h2_abuse(h2c, "the header list is far too large");
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	case H2_HEAD_NO_MEMORY:
+		break;
+	}
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* What nghttp2 would pass over makes the message malformed (RFC 9113 8.1.1, 8.2.1). */
+static int
+h2_on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+    size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
+{
+	struct h2_server *h2c = arg;
+
+	(void)name, (void)name_n, (void)value, (void)value_n, (void)flags;
+	nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+	    NGHTTP2_PROTOCOL_ERROR);
+	h2_count_reset(h2c, "too many malformed requests");
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* ---- frames that are complete */
+
+static void
+h2_on_end_stream(struct h2_stream *h2s)
+{
+	if (h2s->end_in)
+		return;
+	h2s->end_in = true;
+	h2_pend(h2s, H2P_END);
+}
+
+static int
+h2_on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct h2_server *h2c = arg;
+	struct h2_stream *h2s = h2_stream_find(h2c, frame->hd.stream_id);
+	bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+
+	(void)ng;
+	switch (frame->hd.type) {
+	case NGHTTP2_DATA:
+		if (frame->hd.length == frame->data.padlen && !end)
+			h2_count_glitch(h2c, 1, "too many empty DATA frames");
+		if (h2s != NULL && end)
+			h2_on_end_stream(h2s);
+		break;
+	case NGHTTP2_HEADERS:
+		h2c->head_at_ms = 0;
+		if (h2s == NULL)
+			break;
+		if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+			h2s->end_in = end;
+			h2_pend(h2s, H2P_REQUEST);
+		} else if (end) {
+			h2_on_end_stream(h2s);
+		}
+		break;
+	case NGHTTP2_PING:
+		/* A round trip after the notice: what was on its way has come (RFC 9113 6.8). */
+		if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && h2c->goaway == H2_GOAWAY_NOTICE)
+			h2_goaway_final(h2c);
+		break;
+	default:
+		break;
+	}
+	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* The client's errors make us reset streams: they cost it as much as resets of its own. */
+static int
+h2_on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, void *arg)
+{
+	struct h2_server *h2c = arg;
+
+	(void)ng;
+	h2c->head_at_ms = 0;
+	if (frame->hd.stream_id != 0)
+		h2_count_reset(h2c, error == NGHTTP2_ERR_REFUSED_STREAM ?
+		    "too many streams past MaxStreams" : "too many frames with errors");
+	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* Payload: a run goes on, or ends. */
+static int
+h2_on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
+    void *arg)
+{
+	struct h2_server *h2c = arg;
+	struct h2_stream *h2s = h2_stream_find(h2c, id);
+	struct h2_run *run = &h2c->run;
+	uint8_t *mine = (uint8_t *)(uintptr_t)p;	/* what we handed to mem_recv */
+
+	(void)flags;
+	if (h2s == NULL) {
+		nghttp2_session_consume(ng, id, n);
+		return 0;
+	}
+	if (run->s == NULL) {
+		*run = (struct h2_run){ h2s, mine, n };
+		return 0;
+	}
+	if (run->s == h2s) {
+		/* Up to the run, over frame headers that nghttp2 has read. */
+		if (run->p + run->n != mine)
+			memmove(run->p + run->n, mine, n);
+		run->n += n;
+		return 0;
+	}
+	h2c->chunk = (struct h2_run){ h2s, mine, n };
+	return NGHTTP2_ERR_PAUSE;
+}
+
+static int
+h2_on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg)
+{
+	struct h2_server *h2c = arg;
+	struct h2_stream *h2s = nghttp2_session_get_stream_user_data(ng, id);
+
+	if (h2s == NULL)
+		return 0;
+	if (h2s->state == H2S_HEAD)
+		h2c->head_at_ms = 0;
+	h2s->closed = true;
+	h2s->error = error;
+	h2c->n_streams--;
+	h2_pend(h2s, H2P_CLOSED);
+	return 0;
+}
+
+/* ---- sending */
+
+/* How much may go out with the next DATA frame of a stream. */
+static ssize_t
+h2_on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max, uint32_t *flags,
+    nghttp2_data_source *source, void *arg)
+{
+	struct h2_stream *h2s = source->ptr;
+	size_t n = h2s->out.bytes < max ? h2s->out.bytes : max;
+
+	(void)ng, (void)id, (void)buf, (void)arg;
+	*flags = NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n == h2s->out.bytes) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		h2s->attached_data = false;
+		if (!h2s->end_out)
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+	}
+	return (ssize_t)n;
+}
+
+static int
+h2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *hd, size_t n,
+    nghttp2_data_source *source, void *arg)
+{
+	struct h2_server *h2c = arg;
+	struct h2_out *o = h2c->out;
+	struct h2_stream *h2s = source->ptr;
+
+	(void)ng, (void)frame;
+	if (!h2_out_has_room(o, n)) {
+		o->full = true;
+		return NGHTTP2_ERR_WOULDBLOCK;
+	}
+	h2_out_copy(o, hd, H2_FRAME_HEADER);
+	h2_out_payload(o, &h2s->out, n);
+	return 0;
+}
+
+/* DATA went out, or END_STREAM with whatever. */
+static void
+h2_on_stream_sent(struct h2_stream *h2s, const nghttp2_frame *frame)
+{
+	if (frame->hd.type == NGHTTP2_DATA && h2s->out.bytes == 0)
+		h2_pend(h2s, H2P_ROOM);
+	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
+		/* What was written after nghttp2 had asked for it. */
+		if (h2s->out.bytes > 0 || h2s->end_out)
+			h2_session_resume(h2s);
+	} else {
+		h2s->end_sent = true;
+		/* A response that is over before its request (RFC 9113 8.1). */
+		if (h2s->s.ev == NULL && h2s->state == H2S_REQUEST && !h2s->end_in)
+			h2_session_reset(h2s, NGHTTP2_NO_ERROR);
+	}
+}
+
+static int
+h2_on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+	struct h2_server *h2c = arg;
+	struct h2_stream *h2s = h2_stream_find(h2c, frame->hd.stream_id);
+
+	(void)ng;
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+	    h2c->why[0] == '\0')
+		snprintf(h2c->why, sizeof(h2c->why), "%s: %.*s",
+		    nghttp2_http2_strerror(frame->goaway.error_code),
+		    (int)frame->goaway.opaque_data_len, (const char *)frame->goaway.opaque_data);
+	if (frame->hd.type == NGHTTP2_DATA)
+		h2_bucket_put(&h2c->window_updates, H2_WINDOW_PER_DATA);
+	if (h2s != NULL && (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS))
+		h2_on_stream_sent(h2s, frame);
+	return 0;
+}
+
+/* ---- set-up */
+
+static nghttp2_session_callbacks *
+h2_callbacks(void)
+{
+	nghttp2_session_callbacks *cb;
+
+	if (nghttp2_session_callbacks_new(&cb) != 0)
+		return NULL;
+	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, h2_on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, h2_on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(cb, h2_on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(cb, h2_on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, h2_on_frame_recv);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, h2_on_invalid_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, h2_on_data_chunk);
+	nghttp2_session_callbacks_set_on_stream_close_callback(cb, h2_on_stream_close);
+	nghttp2_session_callbacks_set_send_data_callback(cb, h2_on_send_data);
+	nghttp2_session_callbacks_set_on_frame_send_callback(cb, h2_on_frame_send);
+	return cb;
+}
+
+static nghttp2_option *
+h2_options(void)
+{
+	nghttp2_option *o;
+
+	if (nghttp2_option_new(&o) != 0)
+		return NULL;
+	nghttp2_option_set_no_auto_window_update(o, 1);
+	nghttp2_option_set_no_closed_streams(o, 1);
+	nghttp2_option_set_max_outbound_ack(o, H2_ACKS_MAX);
+#ifdef HAVE_NGHTTP2_RESET_RATE
+	/* Ours is the budget; nghttp2's own is smaller and says INTERNAL_ERROR. */
+	nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);
+#endif
+	return o;
+}
+
+/* What every WebSocket route lets wait for a slow receiver is what a stream may send unasked. */
+static uint32_t
+h2_initial_window(const struct config *c)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (size_t i = 0; i < c->n_route; i++)
+		if (c->route[i].action != CONFIG_ACTION_STATIC &&
+		    c->route[i].ws.buffer_limit < least)
+			least = c->route[i].ws.buffer_limit;
+	if (least == UINT64_MAX)
+		return H2_WINDOW_DEFAULT;
+	if (least < H2_WINDOW_MIN)
+		return H2_WINDOW_MIN;
+	return least > H2_WINDOW_MAX ? H2_WINDOW_MAX : (uint32_t)least;
+}
+
+static int
+h2_session_greet(struct h2_server *h2c)
+{
+	uint64_t connection = (uint64_t)h2c->window * H2_WINDOW_STREAMS;
+	nghttp2_settings_entry iv[] = {
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+		    (uint32_t)h2c->c.info.listen->max_streams },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2c->window },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_LIST_MAX },
+		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },	/* RFC 8441 3 */
+		/* All streams are equal: what a client says of priorities would let one starve others. */
+		{ NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+	};
+
+	if (connection < H2_WINDOW_CONNECTION_MIN)
+		connection = H2_WINDOW_CONNECTION_MIN;
+	return nghttp2_submit_settings(h2c->ng, NGHTTP2_FLAG_NONE, iv,
+	    sizeof(iv) / sizeof(iv[0])) == 0 &&
+	    nghttp2_session_set_local_window_size(h2c->ng, NGHTTP2_FLAG_NONE, 0,
+	    (int32_t)connection) == 0 ? 0 : -1;
+}
+
+int
+h2_session_start(struct h2_server *h2c)
+{
+	nghttp2_mem mem = { NULL, h2_mem_malloc, h2_mem_free, h2_mem_calloc, h2_mem_realloc };
+	nghttp2_session_callbacks *cb = h2_callbacks();
+	nghttp2_option *o = h2_options();
+	int ret = -1;
+
+	if (cb != NULL && o != NULL &&
+	    nghttp2_session_server_new3(&h2c->ng, cb, h2c, o, &mem) == 0)
+		ret = 0;
+	nghttp2_option_del(o);
+	nghttp2_session_callbacks_del(cb);
+	h2c->window = h2_initial_window(h2c->c.config);
+	return ret == 0 ? h2_session_greet(h2c) : -1;
+}
+
+/* ---- what is asked of nghttp2 */
+
+ssize_t
+h2_session_recv(struct h2_server *h2c, const uint8_t *p, size_t n)
+{
+	return nghttp2_session_mem_recv(h2c->ng, p, n);
+}
+
+void
+h2_session_resume(struct h2_stream *h2s)
+{
+	nghttp2_data_provider from = { .source.ptr = h2s, .read_callback = h2_on_read };
+	struct h2_server *h2c = h2s->h2c;
+
+	if (h2s->closed || h2s->reset || h2s->end_sent)
+		return;
+	h2_dirty(h2c);
+	/* Fails while its last frame waits to be sent (NGHTTP2_ERR_DATA_EXIST): it is tried again after that. */
+	if (!h2s->attached_data && nghttp2_submit_data(h2c->ng, NGHTTP2_FLAG_END_STREAM,
+	    h2s->id, &from) == 0)
+		h2s->attached_data = true;
+}
+
+void
+h2_session_reset(struct h2_stream *h2s, uint32_t code)
+{
+	if (h2s->closed || h2s->reset)
+		return;
+	h2s->reset = true;
+	nghttp2_submit_rst_stream(h2s->h2c->ng, NGHTTP2_FLAG_NONE, h2s->id, code);
+	h2_dirty(h2s->h2c);
+}
+
+void
+h2_session_consume(struct h2_stream *h2s, size_t n)
+{
+	if (n == 0)
+		return;
+	nghttp2_session_consume(h2s->h2c->ng, h2s->id, n);
+	h2_dirty(h2s->h2c);
+}
+
+static void
+h2_nv_add(nghttp2_nv *nv, size_t *n, struct span name, struct span value)
+{
+	nv[*n].name = (uint8_t *)(uintptr_t)name.p;
+	nv[*n].namelen = name.n;
+	nv[*n].value = (uint8_t *)(uintptr_t)value.p;
+	nv[*n].valuelen = value.n;
+	nv[(*n)++].flags = NGHTTP2_NV_FLAG_NONE;
+}
+
+/* RFC 9113 8.2.2; whoever made the field. */
+static bool
+h2_field_may_go(const struct http_field *f)
+{
+	static const struct span never[] = { SPAN_LIT("connection"), SPAN_LIT("keep-alive"),
+		SPAN_LIT("proxy-connection"), SPAN_LIT("transfer-encoding"), SPAN_LIT("upgrade"),
+		SPAN_LIT("content-length") };
+
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+		if (span_eq_nocase(f->name, never[i]))
+			return false;
+	return http_is_token(f->name) && http_is_field_value(f->value);
+}
+
+int
+h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_field *field,
+    size_t n_fields, const uint64_t *content_length, bool end)
+{
+	char status_text[16], date[32], length[24];
+	nghttp2_nv nv[H2_NV_MAX];
+	bool has_date = false;
+	size_t n = 0;
+
+	snprintf(status_text, sizeof(status_text), "%u", status);
+	h2_nv_add(nv, &n, SPAN_LIT(":status"), span_from_str(status_text));
+	for (size_t i = 0; i < n_fields && n < H2_NV_MAX - 2; i++) {
+		if (!h2_field_may_go(&field[i]))
+			continue;
+		has_date |= span_eq_nocase(field[i].name, SPAN_LIT("date"));
+		/* nghttp2 makes the names lower case. */
+		h2_nv_add(nv, &n, field[i].name, span_trim(field[i].value));
+	}
+	if (!has_date) {
+		clock_http_date(time(NULL), date, sizeof(date));
+		h2_nv_add(nv, &n, SPAN_LIT("date"), span_from_str(date));
+	}
+	if (content_length != NULL) {
+		snprintf(length, sizeof(length), "%llu", (unsigned long long)*content_length);
+		h2_nv_add(nv, &n, SPAN_LIT("content-length"), span_from_str(length));
+	}
+	h2_dirty(h2s->h2c);
+	return nghttp2_submit_headers(h2s->h2c->ng, end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE,
+	    h2s->id, NULL, nv, n, NULL) == 0 ? 0 : -1;
+}

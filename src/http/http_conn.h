@@ -1,0 +1,60 @@
+/*
+ * What every connection from a client has, whichever version of HTTP it
+ * speaks.  Internal to http/: http_server.c makes it, h1_server and h2_server
+ * embed it first and take it over.
+ */
+#ifndef HTTP_HTTP_CONN_H
+#define HTTP_HTTP_CONN_H
+
+#include <netinet/in.h>
+
+#include "http/http_server.h"
+#include "io/transport.h"
+
+/* How long a refused or finished connection is read on so that its last bytes arrive. */
+#define HTTP_LINGER_MS 2000
+/* Bytes read at once while a head is awaited: what came behind it must be kept. */
+#define HTTP_HEAD_READ 16384
+
+struct http_conn_ops {
+	/* Take no new request: end now when idle, else as soon as what runs is over. */
+	void (*retire)(struct http_conn *c);
+	/* End at once: every stream is reset, then the connection is closed. */
+	void (*abort)(struct http_conn *c, const char *why);
+};
+
+struct http_conn {
+	struct transport t;
+	const struct http_conn_ops *ops;	/* static */
+	struct http_server_list *list;		/* borrowed */
+	const struct http_handler *handler;	/* borrowed */
+	struct http_conn *next, **prev;		/* of the list */
+	struct stream_info info;
+	struct config *config;			/* ref */
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} client;
+	uint16_t refuse;	/* status for the first request; 0: it is served */
+	bool retired;		/* ops->retire was called, or there is a drain */
+};
+
+/*
+ * Let dst take src over, in the list too, with ops and ev of its own.  src's memory stays its owner's, to be freed
+ * at the turn's end.
+ */
+void http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops,
+    const struct transport_events *ev);
+
+/* Close the transport, leave the list, call `closed` and drop the snapshot. */
+void http_conn_close(struct http_conn *c, bool reset);
+
+/*
+ * Serve a connection whose handshake is over and whose first bytes are p[0..n) (borrowed for the call, writable,
+ * n may be 0); the first request must be there at deadline_ms.  from is moved out of, or on -1 (no memory) as it was.
+ */
+int h1_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t n);
+int h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t n);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * The front of every connection from a client.  See http_server.h.
+ *
+ * A struct http_front lives from the accept to the moment when it is known
+ * which version of HTTP is spoken: until the end of the TLS handshake, whose
+ * ALPN tells, or in the clear, where HTTP2=yes, until the first bytes are the
+ * HTTP/2 preface (RFC 9113 3.4) or differ from it.  A connection that has not
+ * sent anything yet costs no more than this struct.
+ *
+ * Runs on one worker; called by the gateway and by io/transport; calls
+ * h1_server and h2_server.  Invariant: in FRONT_PREFACE the bytes seen so far
+ * are the first n of the preface, so they need not be kept.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "http/http_conn.h"
+#include "io/tls.h"
+
+static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+#define HTTP2_PREFACE_N (sizeof(http2_preface) - 1)
+
+_Static_assert(HTTP2_PREFACE_N <= LOOP_HEADROOM, "the preface is put before the scratch");
+
+enum front_state {
+	FRONT_TLS,	/* the TLS handshake is under way */
+	FRONT_PREFACE,	/* the first bytes tell the version */
+	FRONT_DEAD,	/* closed or handed over; freed at the turn's end */
+};
+
+struct http_front {
+	struct http_conn c;	/* first */
+	struct loop_timer timer;
+	uint64_t deadline_ms;
+	uint8_t state;
+	uint8_t n;		/* bytes of the preface that came */
+};
+
+static struct http_front *
+front_of_conn(struct http_conn *c)
+{
+	return (struct http_front *)(void *)c;
+}
+
+static struct http_front *
+front_of_transport(struct transport *t)
+{
+	return (struct http_front *)(void *)((char *)t - offsetof(struct http_front, c.t));
+}
+
+void
+http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops,
+    const struct transport_events *ev)
+{
+	*dst = *src;
+	dst->ops = ops;
+	dst->info.client = &dst->client.sa;
+	if ((*dst->prev = dst)->next != NULL)
+		dst->next->prev = &dst->next;
+	transport_move(&dst->t, &src->t, ev);
+}
+
+void
+http_conn_close(struct http_conn *c, bool reset)
+{
+	transport_close(&c->t, reset);
+	if ((*c->prev = c->next) != NULL)
+		c->next->prev = c->prev;
+	c->handler->closed(c->handler->arg, &c->info);
+	config_unref(c->config);
+}
+
+static void
+front_free(struct http_front *f)
+{
+	loop_timer_stop(f->c.t.loop, &f->timer);
+	f->state = FRONT_DEAD;
+	loop_object_free_later(f->c.t.loop, f);
+}
+
+/* The end of a connection that never became more. */
+static void
+front_end(struct http_front *f, const char *why)
+{
+	if (f->state == FRONT_DEAD)
+		return;
+	if (why != NULL)
+		f->c.handler->refused(f->c.handler->arg, &f->c.info, NULL, 0, why);
+	http_conn_close(&f->c, false);
+	front_free(f);
+}
+
+/* Hand over what came: p[0..n). */
+static void
+front_hand_over(struct http_front *f, bool http2, uint8_t *p, size_t n)
+{
+	int ret = http2 ? h2_server_start(&f->c, f->deadline_ms, p, n) :
+	    h1_server_start(&f->c, f->deadline_ms, p, n);
+
+	if (ret == -1)
+		front_end(f, "out of memory");
+	else
+		front_free(f);
+}
+
+/* The handshake is over: ALPN decides (RFC 9113 3.2); without it HTTP/1.1 is spoken. */
+static void
+front_on_ready(struct transport *t)
+{
+	struct http_front *f = front_of_transport(t);
+
+	f->c.info.tls = transport_tls_version(t);
+	front_hand_over(f, strcmp(transport_alpn(t), "h2") == 0, NULL, 0);
+}
+
+/* The bytes at p..p+n come behind the f->n that were seen. */
+static void
+front_feed(struct http_front *f, uint8_t *p, size_t n)
+{
+	size_t want = HTTP2_PREFACE_N - f->n, cmp = n < want ? n : want;
+	bool same = memcmp(p, http2_preface + f->n, cmp) == 0;
+
+	if (same && n < want) {
+		f->n = (uint8_t)(f->n + n);
+		return;
+	}
+	/* What was seen before goes in front again: into the scratch's headroom. */
+	p -= f->n;
+	memcpy(p, http2_preface, f->n);
+	front_hand_over(f, same, p, n + f->n);
+}
+
+static void
+front_on_readable(struct transport *t)
+{
+	struct http_front *f = front_of_transport(t);
+	uint8_t *p = loop_scratch(t->loop);
+	const char *why = "connection error";
+	size_t n = 0;
+
+	switch (transport_read(t, p, HTTP_HEAD_READ, &n, &why)) {
+	case IO_OK:
+		front_feed(f, p, n);
+		break;
+	case IO_AGAIN:
+		break;
+	case IO_EOF:
+		front_end(f, f->n > 0 ? "the client left within the request head" : NULL);
+		break;
+	case IO_ERROR:
+		front_end(f, f->n > 0 ? why : NULL);
+		break;
+	}
+}
+
+static void
+front_on_failed(struct transport *t, const char *why)
+{
+	struct http_front *f = front_of_transport(t);
+
+	front_end(f, f->state == FRONT_TLS || f->n > 0 ? why : NULL);
+}
+
+static void
+front_on_drained(struct transport *t)
+{
+	(void)t;	/* nothing was written but by TLS */
+}
+
+static void
+front_on_timer(struct loop_timer *timer)
+{
+	struct http_front *f = (struct http_front *)(void *)((char *)timer -
+	    offsetof(struct http_front, timer));
+	uint8_t *p = loop_scratch(f->c.t.loop);
+
+	if (f->state == FRONT_TLS) {
+		front_end(f, "TLS handshake not complete in time");
+		return;
+	}
+	/* HTTP/1.1 has an answer for this. */
+	memcpy(p, http2_preface, f->n);
+	front_hand_over(f, false, p, f->n);
+}
+
+static const struct transport_events front_events = {
+	.ready = front_on_ready,
+	.readable = front_on_readable,
+	.drained = front_on_drained,
+	.failed = front_on_failed,
+};
+
+static void
+front_retire(struct http_conn *c)
+{
+	struct http_front *f = front_of_conn(c);
+
+	c->retired = true;
+	if (f->state == FRONT_PREFACE && f->n == 0)
+		front_end(f, NULL);
+}
+
+static void
+front_abort(struct http_conn *c, const char *why)
+{
+	struct http_front *f = front_of_conn(c);
+
+	front_end(f, f->state == FRONT_TLS || f->n > 0 ? why : NULL);
+}
+
+static const struct http_conn_ops front_ops = {
+	.retire = front_retire,
+	.abort = front_abort,
+};
+
+static void
+front_set_client(struct http_conn *c, const struct http_accepted *a)
+{
+	c->client.sa.sa_family = AF_UNIX;
+	if (a->peer.ss_family == AF_INET && a->peer_len >= sizeof(c->client.in))
+		memcpy(&c->client.in, &a->peer, sizeof(c->client.in));
+	else if (a->peer.ss_family == AF_INET6 && a->peer_len >= sizeof(c->client.in6))
+		memcpy(&c->client.in6, &a->peer, sizeof(c->client.in6));
+	c->info.client = &c->client.sa;
+}
+
+int
+http_server_start(struct loop *loop, struct http_server_list *list,
+    const struct http_handler *handler, const struct http_accepted *a)
+{
+	struct http_front *f;
+
+	if ((f = loop_object(loop, sizeof(*f))) == NULL) {
+		close(a->fd);
+		goto fail;
+	}
+	if (transport_start(&f->c.t, loop, &front_events, a->fd, a->tls) == -1)
+		goto fail;
+	tls_ctx_unref(a->tls);
+	f->state = a->tls != NULL ? FRONT_TLS : FRONT_PREFACE;
+	f->timer.fn = front_on_timer;
+	f->c.ops = &front_ops;
+	f->c.list = list;
+	f->c.handler = handler;
+	f->c.config = a->config;
+	f->c.info.config = a->config;
+	f->c.info.listen = a->listen;
+	f->c.info.connection_id = a->connection_id;
+	f->c.info.http = "1.1";
+	f->c.refuse = (uint16_t)a->refuse;
+	f->c.retired = list->draining;
+	front_set_client(&f->c, a);
+	if ((f->c.next = list->first) != NULL)
+		f->c.next->prev = &f->c.next;
+	f->c.prev = &list->first;
+	list->first = &f->c;
+	f->deadline_ms = loop_now_ms(loop) + a->config->server.handshake_timeout_ms;
+	loop_timer_arm(loop, &f->timer, f->deadline_ms);
+	if (f->state == FRONT_PREFACE && !a->listen->http2)
+		front_hand_over(f, false, NULL, 0);
+	return 0;
+fail:
+	loop_object_free_later(loop, f);
+	tls_ctx_unref(a->tls);
+	config_unref(a->config);
+	return -1;
+}
+
+void
+http_server_drain(struct http_server_list *list)
+{
+	struct http_conn *c, *next;
+
+	list->draining = true;
+	for (c = list->first; c != NULL; c = next) {
+		next = c->next;
+		c->ops->retire(c);
+	}
+}
+
+void
+http_server_retire(struct http_server_list *list, const struct config *current)
+{
+	struct http_conn *c, *next;
+
+	for (c = list->first; c != NULL; c = next) {
+		next = c->next;
+		if (c->config != current)
+			c->ops->retire(c);
+	}
+}
+
+void
+http_server_abort_all(struct http_server_list *list)
+{
+	struct http_conn *c, *next;
+
+	for (c = list->first; c != NULL; c = next) {
+		next = c->next;
+		c->ops->abort(c, "the gateway ends");
+	}
+}
