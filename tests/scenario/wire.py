@@ -357,11 +357,12 @@ class WebSocket(Conn):
         self.expect_end()
 
     def finish(self, code=1000, reason=""):
-        """The close handshake, begun here; the server ends the TCP connection (RFC 6455, 7.1.1)."""
+        """The close handshake, begun here; the server ends the TCP connection first (RFC 6455, 7.1.1)."""
         self.send_close(code, reason)
         self.expect_close(code, reason)
         if self.client:
             self.expect_end(reset=False)
+            self.close()
 
 
 # ---- a client
@@ -434,7 +435,9 @@ def status_of(t, where, data):
     """The response to some bytes on a connection of their own."""
     conn = connect(t, where)
     conn.send(data)
-    return conn.read_response()
+    response = conn.read_response()
+    conn.close()
+    return response
 
 
 # ---- a server
