@@ -21,7 +21,7 @@
 
 #define TAIL_N 4	    /* 00 00 ff ff (RFC 7692 7.2.1) */
 #define RUN_MAX (1u << 30)  /* zlib counts in 32 bits */
-#define DATA_TYPE_CLEAN 128 /* of inflate: at the end of a block, which is not the last, no bit left */
+#define DATA_TYPE_CLEAN 128 /* of inflate: a block has ended, not the last, no bit is left */
 #define MEM_LEVEL_MIN 4
 
 /* Before each of zlib's allocations: what it is to be counted as, kept aligned. */

@@ -52,9 +52,9 @@ void ws_inflate_put(struct ws_deflate_pool *pool, struct ws_inflate *z);
 void ws_deflate_put(struct ws_deflate_pool *pool, struct ws_deflate *z);
 
 enum ws_deflate_status {
-	WS_DEFLATE_OK,	 /* all input is taken and all output is out */
+	WS_DEFLATE_OK, /* all input is taken and all output is out */
 	WS_DEFLATE_FULL, /* there is more output than room: call again with what is left of the input */
-	WS_DEFLATE_BAD,	 /* inflate: not deflate data, or the message ends within it (1007) */
+	WS_DEFLATE_BAD, /* inflate: not deflate data, or the message ends within it (1007) */
 	WS_DEFLATE_NOMEM,
 };
 

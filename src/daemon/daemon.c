@@ -289,8 +289,6 @@ daemon_reload(struct daemon *d)
 	struct config *c;
 	struct front front;
 
-	if (d->draining)
-		return;
 	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report_log, d);
 	if (c == NULL) {
 		log_error(d->log, "reload: the configuration has errors; nothing is changed");
@@ -341,6 +339,8 @@ daemon_on_signal(evutil_socket_t sig, short what, void *arg)
 		daemon_drain(d, "SIGINT");
 		break;
 	case SIGHUP:
+		if (d->draining)
+			break;
 		notify_reloading();
 		daemon_reload(d);
 		notify_ready();

@@ -51,6 +51,10 @@ front_take_over(struct front *f, struct front *old, const struct addr *a, size_t
 	for (size_t i = 0; old != NULL && i < old->n && f->n < FRONT_MAX_SOCKETS; i++) {
 		if (old->v[i].kept || !addr_eq(listener_addr(old->v[i].l), a))
 			continue;
+		/* Ports that the kernel chose are told apart by their section. */
+		if (a->port == 0 && (a->kind == ADDR_IP || a->kind == ADDR_ANY || a->kind == ADDR_NAME) &&
+		    strcmp(old->v[i].listen->name, f->config->listen[section].name) != 0)
+			continue;
 		f->v[f->n].l = old->v[i].l;
 		f->v[f->n].listen = &f->config->listen[section];
 		f->v[f->n].tls = tls_ctx_ref(f->tls[section]);

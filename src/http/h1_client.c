@@ -237,9 +237,45 @@ h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char *
 	}
 	iov.iov_base = b.p;
 	iov.iov_len = b.n;
+	if (h1c->s.ev->trace != NULL)
+		h1c->s.ev->trace(&h1c->s, true, buf_span(&b));
 	transport_write(&h1c->t, &iov, 1);
 	buf_clear(&b);
 	return 0;
+}
+
+/* The connection without its socket: NULL without memory. */
+static struct h1_client *
+h1c_new(struct loop *loop, const struct h1_request *r, const struct stream_events *ev, void *user)
+{
+	struct h1_client *h1c;
+
+	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL)
+		return NULL;
+	h1c->t.loop = loop;
+	if ((h1c->x = h1c_exchange_new(h1c)) == NULL) {
+		loop_object_free_later(loop, h1c);
+		return NULL;
+	}
+	h1c->s.ops = &h1c_ops;
+	stream_attach(&h1c->s, ev, user);
+	h1c->x->websocket = r->websocket;
+	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
+	return h1c;
+}
+
+/* With its socket: the request goes out.  NULL with *why. */
+static struct stream *
+h1c_begin(struct h1_client *h1c, const struct h1_request *r, uint64_t response_timeout_ms,
+    const char **why)
+{
+	if (h1c_send_request(h1c, r, why) == -1) {
+		h1c_destroy(h1c, true);
+		return NULL;
+	}
+	h1c_arm(h1c, response_timeout_ms);
+	*why = NULL;
+	return &h1c->s;
 }
 
 struct stream *
@@ -253,32 +289,34 @@ h1_client_start(struct loop *loop, int fd, const struct h1_request *r, uint64_t 
 		return NULL;
 	}
 	*why = "out of memory";
-	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL) {
+	if ((h1c = h1c_new(loop, r, ev, user)) == NULL) {
 		close(fd);
 		return NULL;
 	}
-	h1c->t.loop = loop;
-	if ((h1c->x = h1c_exchange_new(h1c)) == NULL) {
-		loop_object_free_later(loop, h1c);
-		close(fd);
-		return NULL;
-	}
-	h1c->s.ops = &h1c_ops;
-	stream_attach(&h1c->s, ev, user);
-	h1c->x->websocket = r->websocket;
-	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
 	if (transport_start(&h1c->t, loop, &h1c_transport_events, fd, NULL) == -1) {
 		loop_object_free_later(loop, h1c->x);
 		loop_object_free_later(loop, h1c);
 		return NULL;
 	}
-	if (h1c_send_request(h1c, r, why) == -1) {
-		h1c_destroy(h1c, true);
+	return h1c_begin(h1c, r, response_timeout_ms, why);
+}
+
+struct stream *
+h1_client_start_on(struct transport *from, const struct h1_request *r, uint64_t response_timeout_ms,
+    const struct stream_events *ev, void *user, const char **why)
+{
+	struct h1_client *h1c = NULL;
+
+	if ((*why = h1c_head_judge_request(r)) == NULL) {
+		*why = "out of memory";
+		h1c = h1c_new(from->loop, r, ev, user);
+	}
+	if (h1c == NULL) {
+		transport_close(from, false);
 		return NULL;
 	}
-	h1c_arm(h1c, response_timeout_ms);
-	*why = NULL;
-	return &h1c->s;
+	transport_move(&h1c->t, from, &h1c_transport_events);
+	return h1c_begin(h1c, r, response_timeout_ms, why);
 }
 
 /* ---- payload: a body's or a WebSocket's */
@@ -516,6 +554,9 @@ h1c_scan_heads(struct h1_client *h1c, const char *p, size_t n, size_t *used)
 		st = http1_scan(&h1c->x->scan, p + *used, n - *used, &head_n);
 		if (st == HTTP1_MORE)
 			return st;
+		if (h1c->s.ev->trace != NULL)
+			h1c->s.ev->trace(&h1c->s, false, (struct span){ p + *used,
+			    st == HTTP1_OK ? head_n : n - *used });
 		if (st == HTTP1_OK)
 			st = http1_parse_response(p + *used, head_n, &head);
 		if (st != HTTP1_OK) {
@@ -799,7 +840,7 @@ h1c_op_info(const struct stream *s)
 }
 
 static const struct transport_events h1c_transport_events = {
-	.ready = NULL, /* no TLS toward backends */
+	.ready = NULL, /* a TLS handshake is over before h1_client_start_on */
 	.readable = h1c_on_readable,
 	.drained = h1c_on_drained,
 	.failed = h1c_on_failed,

@@ -7,6 +7,8 @@
 
 #include "http/stream.h"
 
+struct transport;
+
 /* A request to send.  All spans are borrowed for the call; none may hold CR, LF or NUL (checked). */
 struct h1_request {
 	struct span method;
@@ -31,6 +33,12 @@ struct h1_request {
  * are set here.  NULL without memory or when a span is not clean (*why set).
  */
 struct stream *h1_client_start(struct loop *loop, int fd, const struct h1_request *r,
+    uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why);
+
+/*
+ * The same on a transport whose handshake is over (also with TLS): it is moved out of, or closed on failure.
+ */
+struct stream *h1_client_start_on(struct transport *from, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why);
 
 #endif

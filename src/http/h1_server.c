@@ -952,7 +952,9 @@ h1_retire(struct http_conn *c)
 	struct h1_server *h1c = (struct h1_server *)(void *)c;
 
 	c->retired = true;
-	if (h1c->state == H1_HEAD && !h1c->http->started)
+	/* A reload takes nothing from a client whose first request is on its way. */
+	if (h1c->state == H1_HEAD && !h1c->http->started &&
+	    (!h1c->http->first || c->list->draining))
 		h1_linger(h1c, HTTP_LINGER_MS);
 	else if (h1c->http != NULL)
 		h1c->http->keep_alive = false;

@@ -196,7 +196,8 @@ front_retire(struct http_conn *c)
 	struct http_front *f = front_of_conn(c);
 
 	c->retired = true;
-	if (f->state == FRONT_PREFACE && f->n == 0)
+	/* A reload takes nothing from a client whose first request is on its way. */
+	if (c->list->draining && f->state == FRONT_PREFACE && f->n == 0)
 		front_end(f, NULL);
 }
 

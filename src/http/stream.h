@@ -81,6 +81,9 @@ struct stream_events {
 	void (*end)(struct stream *s);
 	/* The stream is broken and gone; why is for the log (borrowed for the call).  Nothing follows. */
 	void (*reset)(struct stream *s, enum stream_error e, const char *why);
+	/* Client-side carriers only: a head as it was sent (then also from within the start), or as it came, whatever is
+	 * wrong with it; HTTP/2's as lines.  For people who look for an error; NULL: nobody does. */
+	void (*trace)(struct stream *s, bool sent, struct span head);
 	/* How many bytes the user can take now, at most; 0 is as good as a hold, and bytes come again
 	 * after the next stream_release.  NULL: any number. */
 	size_t (*budget)(struct stream *s);

@@ -202,31 +202,58 @@ transport_write_failed(struct transport *t, int err)
 	outq_drop(&t->q);
 }
 
-int
-transport_start(struct transport *t, struct loop *loop,
-    const struct transport_events *ev, int fd, struct tls_ctx *ctx)
+static void
+transport_init(struct transport *t, struct loop *loop, const struct transport_events *ev, int fd)
 {
 	memset(t, 0, sizeof(*t));
 	t->loop = loop;
 	t->ev = ev;
 	t->fd = fd;
 	t->want_read = true;
-	if (loop_park(loop) == NULL)
-		goto fail;
-	if (ctx != NULL) {
-		if (loop_tls(loop) == NULL ||
-		    (t->tls = tls_server_new(ctx, loop_tls(loop), fd)) == NULL)
-			goto fail;
-		t->handshaking = true;
-	}
-	if (park_sleep(loop_park(loop), fd, t) == -1)
-		goto fail;
-	return 0;
-fail:
+}
+
+/* The end of a start: 0, or -1 with all undone. */
+static int
+transport_started(struct transport *t, bool good)
+{
+	if (good && loop_park(t->loop) != NULL && park_sleep(loop_park(t->loop), t->fd, t) == 0)
+		return 0;
 	tls_free(t->tls);
 	t->tls = NULL;
-	close(fd);
+	close(t->fd);
 	t->fd = -1;
+	return -1;
+}
+
+int
+transport_start(struct transport *t, struct loop *loop,
+    const struct transport_events *ev, int fd, struct tls_ctx *ctx)
+{
+	transport_init(t, loop, ev, fd);
+	if (ctx != NULL) {
+		if (loop_tls(loop) != NULL)
+			t->tls = tls_server_new(ctx, loop_tls(loop), fd);
+		t->handshaking = true;
+	}
+	return transport_started(t, ctx == NULL || t->tls != NULL);
+}
+
+int
+transport_start_client(struct transport *t, struct loop *loop,
+    const struct transport_events *ev, int fd, struct tls_ctx *ctx, const char *host,
+    unsigned offer)
+{
+	transport_init(t, loop, ev, fd);
+	if (loop_tls(loop) != NULL)
+		t->tls = tls_client_new(ctx, loop_tls(loop), fd, host, offer);
+	t->handshaking = true;
+	if (transport_started(t, t->tls != NULL) == -1)
+		return -1;
+	/* The client speaks first. */
+	transport_kick(t);
+	if (t->io != NULL)
+		return 0;
+	transport_close(t, false);
 	return -1;
 }
 
@@ -650,6 +677,21 @@ const char *
 transport_tls_version(const struct transport *t)
 {
 	return t->tls != NULL ? tls_version(t->tls) : NULL;
+}
+
+const char *
+transport_tls_cipher(const struct transport *t)
+{
+	return t->tls != NULL ? tls_cipher(t->tls) : NULL;
+}
+
+void
+transport_peer_subject(const struct transport *t, char *out, size_t size)
+{
+	if (t->tls != NULL)
+		tls_peer_subject(t->tls, out, size);
+	else if (size > 0)
+		out[0] = '\0';
 }
 
 const char *

@@ -65,6 +65,13 @@ int transport_start(struct transport *t, struct loop *loop,
     const struct transport_events *ev, int fd, struct tls_ctx *ctx);
 
 /*
+ * The same with a client-side TLS handshake, see tls_client_new for the rest.  Nothing can be written before `ready`.
+ */
+int transport_start_client(struct transport *t, struct loop *loop,
+    const struct transport_events *ev, int fd, struct tls_ctx *ctx, const char *host,
+    unsigned offer);
+
+/*
  * Let dst (not in use) take the connection over from src with all that belongs to it; src is as good as closed
  * then.  For an owner that becomes another one: in `ready` or `readable` too.  Bytes that were read already are the
  * caller's to hand on.
@@ -132,6 +139,9 @@ void transport_on_parked(void *arg);
 
 /* Facts about the TLS session; NULL / "" in the clear. */
 const char *transport_tls_version(const struct transport *t);
+const char *transport_tls_cipher(const struct transport *t);
 const char *transport_alpn(const struct transport *t);
+/* The peer's certificate's subject into out; an empty string without one. */
+void transport_peer_subject(const struct transport *t, char *out, size_t size);
 
 #endif
