@@ -452,6 +452,9 @@ static void
 daemon_clear(struct daemon *d)
 {
 	front_clear(&d->front);
+	/* All threads first: what they post to the main loop stands in the workers. */
+	for (size_t i = 0; i < d->n_workers; i++)
+		worker_join(d->worker[i]);
 	for (size_t i = 0; i < d->n_workers; i++)
 		worker_free(d->worker[i]);
 	mem_free(d->worker);

@@ -37,6 +37,11 @@ main_version(void)
 	printf("wsrelayd %s\nlibevent %s\n%s\nlibnghttp2 %s\nzlib %s\n", WSRELAYD_VERSION,
 	    event_get_version(), OpenSSL_version(OPENSSL_VERSION),
 	    nghttp2_version(0)->version_str, zlibVersion());
+#ifdef HAVE_LIBSYSTEMD
+	printf("libsystemd yes\n");
+#else
+	printf("libsystemd no\n");
+#endif
 }
 
 static int

@@ -206,18 +206,25 @@ fail:
 }
 
 void
-worker_free(struct worker *w)
+worker_join(struct worker *w)
 {
 	struct worker_msg *msg;
 
+	if (w == NULL || !w->started)
+		return;
+	while ((msg = worker_msg_new(w, WORKER_STOP)) == NULL)
+		usleep(10000);	/* nothing else can end the thread */
+	loop_post(w->loop, &msg->m);
+	pthread_join(w->thread, NULL);
+	w->started = false;
+}
+
+void
+worker_free(struct worker *w)
+{
 	if (w == NULL)
 		return;
-	if (w->started) {
-		while ((msg = worker_msg_new(w, WORKER_STOP)) == NULL)
-			usleep(10000);	/* nothing else can end the thread */
-		loop_post(w->loop, &msg->m);
-		pthread_join(w->thread, NULL);
-	}
+	worker_join(w);
 	gateway_free(w->gw);
 	loop_free(w->loop);
 	mem_free(w);

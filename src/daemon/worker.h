@@ -22,7 +22,11 @@ struct worker_env {
 };
 
 struct worker *worker_new(const struct worker_env *env);	/* started; NULL: errno tells */
-/* Stops and waits for the thread; every connection that is left is dropped. */
+/*
+ * Stops and waits for the thread; every connection that is left is dropped.  worker_free does so too, but as messages
+ * for the main loop stand in the worker, all have to be joined before the first is freed.
+ */
+void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
 /* Connections that it serves or that are on their way to it. */

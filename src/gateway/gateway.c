@@ -198,6 +198,7 @@ gateway_new(const struct gateway_env *env)
 	gw->handler.broken = gateway_on_broken;
 	gw->handler.closed = gateway_on_closed;
 	gw->handler.arg = gw;
+	gw->connections.handler = &gw->handler;
 	gw->drain_timer.fn = gateway_on_drain_timer;
 	gw->token_base = (uint64_t)loop_random(env->loop) << 32;
 	return gw;
@@ -252,7 +253,7 @@ gateway_accept(struct gateway *gw, const struct http_accepted *a)
 	struct config *hold = config_ref(a->config);
 
 	gw->n_connections++;
-	if (http_server_start(gw->env.loop, &gw->connections, &gw->handler, a) == -1) {
+	if (http_server_start(gw->env.loop, &gw->connections, a) == -1) {
 		log_error(gw->env.log, "c=%llu out of memory while accepting a connection",
 		    (unsigned long long)a->connection_id);
 		gateway_on_closed(gw, &info);

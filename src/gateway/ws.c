@@ -123,8 +123,9 @@ ws_finish(struct ws *w, bool abort_client)
 	ws_drop_reader(w, &w->client);
 	ws_drop_reader(w, &w->backend);
 	ws_raw_free(w);
-	mem_free(w->reason_text);
-	w->reason_text = NULL;
+	if (w->reason_owned)
+		mem_free((char *)(uintptr_t)w->reason);
+	w->reason = NULL;
 	session_free(&w->ss);
 }
 
@@ -222,13 +223,14 @@ ws_on_close(struct ws *w, struct ws_leg *leg, const struct ws_event *ev)
 	struct ws_leg *other = ws_sink(w, leg);
 	const uint8_t *reason = ev->n > 2 ? ev->data + 2 : NULL;
 	size_t reason_n = ev->n > 2 ? ev->n - 2 : 0;
+	char *text = NULL;
 
 	leg->flags |= LEG_CLOSE_CAME;
 	if (w->close_code == 0) {
-		if (reason_n > 0 && (w->reason_text = mem_strndup((const char *)reason, reason_n)) != NULL)
-			w->reason = w->reason_text;
+		if (reason_n > 0 && (text = mem_strndup((const char *)reason, reason_n)) != NULL)
+			w->reason_owned = true;
 		ws_note_end(w, ev->code, leg->is_backend ? SESSION_BY_BACKEND : SESSION_BY_CLIENT,
-		    w->reason);
+		    text);
 	}
 	if (other->is_backend && ws_is_raw(w)) {
 		/* The application may finish what it has to say. */

@@ -52,18 +52,18 @@ struct ws {
 	struct ws_raw *raw;		/* owned; raw modes only */
 	uint64_t messages_in, messages_out, bytes_in, bytes_out;
 	uint64_t close_at_ms;		/* when a close handshake is given up; 0: none runs */
-	const char *reason;		/* static, or reason_text */
-	char *reason_text;		/* owned: the peer's close reason */
+	const char *reason;		/* static; or owned: the peer's close reason */
 	uint32_t last_data;		/* stamp */
 	uint16_t close_code;		/* for the access line; 0: open */
 	uint16_t pending_code;		/* a Close that waits for a frame boundary; 0: none */
 	uint8_t closed_by;
 	uint8_t mode;
 	bool finished;
+	bool reason_owned;
 };
 
 /* Checked by `make bench` as well: what an idle WebSocket costs above its streams. */
-_Static_assert(sizeof(struct ws) <= 304, "struct ws has grown");
+_Static_assert(sizeof(struct ws) <= 248, "struct ws has grown");
 
 static inline struct ws *
 ws_of_leg(struct ws_leg *leg)

@@ -12,7 +12,8 @@
  * the user finds the scratch's headroom in front of it.
  *
  * Longer than most files: all of it works on one state, and the order of closing, keeping and
- * freeing can only be seen in one place.  What is pure is in h1_client_head.c.
+ * freeing can only be seen in one place.  What is pure is in h1_client_head.c, the start and what
+ * goes out in h1_client_request.c.
  *
  * Runs on one worker; called by io/transport and io/loop (events) and by the user of its stream
  * (operations).  Invariants: the exchange exists in H1C_HEAD, H1C_BODY and H1C_LINGER, and in
@@ -22,58 +23,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
-#include "codec/ws_key.h"
-#include "http/h1_client.h"
-#include "http/h1_client_head.h"
-#include "io/transport.h"
+#include "http/h1_client_int.h"
 
 /* How long the kernel may take over the last bytes of a closed stream, at least. */
 #define H1C_FLUSH_MS 5000
 
-enum h1c_state {
-	H1C_HEAD,   /* the response's head is awaited */
-	H1C_BODY,   /* the response's body is read */
-	H1C_OPEN,   /* a WebSocket's bytes, after the 101 */
-	H1C_ENDED,  /* the peer's end was told; writing may go on */
-	H1C_LINGER, /* closed by the user: what is queued goes out, what comes is dropped */
-	H1C_DEAD,   /* freed at the turn's end */
-};
-
-/* What an open WebSocket does not need. */
-struct h1_exchange {
-	struct h1_client *h1c;	 /* borrowed: the owner */
-	struct loop_timer timer; /* the response's head, or the linger */
-	struct loop_task task;	 /* gives away what was kept */
-	struct loop_orphan orphan; /* while it lingers */
-	uint64_t deadline_ms;	 /* of the timer */
-	uint64_t linger_ms;
-	uint64_t body_left; /* HTTP_BODY_LENGTH */
-	struct http1_scan scan;
-	struct http1_chunked chunked; /* HTTP_BODY_CHUNKED */
-	struct buf kept;	      /* an incomplete head; behind it, what was held */
-	enum http_body body;
-	bool websocket, is_head;
-	char accept[WS_ACCEPT_N + 1]; /* what the 101 must have */
-};
-
-struct h1_client {
-	/* First, as it is overwritten when the struct waits to be freed; owned, may be NULL. */
-	struct h1_exchange *x;
-	struct stream s;
-	struct transport t;
-	uint8_t state; /* enum h1c_state */
-	bool eof;      /* the peer's FIN came */
-};
-
-/* One for each forwarded WebSocket. */
-_Static_assert(sizeof(struct h1_client) <= sizeof(struct transport) + 56, "h1_client is too big");
-
-static const struct transport_events h1c_transport_events;
-static const struct stream_ops h1c_ops;
+/* Responses before the final one (RFC 9110 15.2), at most. */
+#define H1C_INTERIM_MAX 100
 
 static void h1c_on_timer(struct loop_timer *timer);
 static void h1c_on_task(struct loop_task *task);
@@ -82,12 +40,6 @@ static struct h1_client *
 h1c_of_transport(struct transport *t)
 {
 	return (struct h1_client *)(void *)((char *)t - offsetof(struct h1_client, t));
-}
-
-static struct h1_client *
-h1c_of_stream(const struct stream *s)
-{
-	return (struct h1_client *)(uintptr_t)((const char *)s - offsetof(struct h1_client, s));
 }
 
 static const char *
@@ -111,7 +63,7 @@ h1c_state_str(enum h1c_state st)
 }
 
 /* The only place that changes the state. */
-static void
+void
 h1c_set_state(struct h1_client *h1c, enum h1c_state to)
 {
 	static const uint8_t edges[] = {
@@ -131,7 +83,7 @@ h1c_set_state(struct h1_client *h1c, enum h1c_state to)
 
 /* ---- the exchange's memory and time */
 
-static struct h1_exchange *
+struct h1_exchange *
 h1c_exchange_new(struct h1_client *h1c)
 {
 	struct h1_exchange *x;
@@ -162,7 +114,7 @@ h1c_exchange_free(struct h1_client *h1c)
 }
 
 /* CONFIG_NEVER and 0 are no limit. */
-static void
+void
 h1c_arm(struct h1_client *h1c, uint64_t in_ms)
 {
 	struct loop *loop = h1c->t.loop;
@@ -176,7 +128,7 @@ h1c_arm(struct h1_client *h1c, uint64_t in_ms)
 }
 
 /* The end of the connection; nothing is called up.  From here on h1c->x must not be looked at. */
-static void
+void
 h1c_destroy(struct h1_client *h1c, bool reset)
 {
 	struct loop *loop = h1c->t.loop;
@@ -212,111 +164,6 @@ static void
 h1c_fail_memory(struct h1_client *h1c)
 {
 	h1c_fail(h1c, STREAM_E_MEMORY, "out of memory");
-}
-
-/* ---- the request */
-
-/* Send it; a broken connection is told by the loop.  0, or -1 with *why. */
-static int
-h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char **why)
-{
-	char key[WS_KEY_N + 1] = "";
-	struct iovec iov;
-	struct buf b;
-
-	if (r->websocket &&
-	    (ws_key_make(key) == -1 || ws_key_accept(span_from_str(key), h1c->x->accept) == -1)) {
-		*why = "the handshake's key cannot be made";
-		return -1;
-	}
-	buf_init(&b, H1C_HEAD_MAX_REQUEST);
-	if (h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
-		*why = "out of memory";
-		buf_clear(&b);
-		return -1;
-	}
-	iov.iov_base = b.p;
-	iov.iov_len = b.n;
-	if (h1c->s.ev->trace != NULL)
-		h1c->s.ev->trace(&h1c->s, true, buf_span(&b));
-	transport_write(&h1c->t, &iov, 1);
-	buf_clear(&b);
-	return 0;
-}
-
-/* The connection without its socket: NULL without memory. */
-static struct h1_client *
-h1c_new(struct loop *loop, const struct h1_request *r, const struct stream_events *ev, void *user)
-{
-	struct h1_client *h1c;
-
-	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL)
-		return NULL;
-	h1c->t.loop = loop;
-	if ((h1c->x = h1c_exchange_new(h1c)) == NULL) {
-		loop_object_free_later(loop, h1c);
-		return NULL;
-	}
-	h1c->s.ops = &h1c_ops;
-	stream_attach(&h1c->s, ev, user);
-	h1c->x->websocket = r->websocket;
-	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
-	return h1c;
-}
-
-/* With its socket: the request goes out.  NULL with *why. */
-static struct stream *
-h1c_begin(struct h1_client *h1c, const struct h1_request *r, uint64_t response_timeout_ms,
-    const char **why)
-{
-	if (h1c_send_request(h1c, r, why) == -1) {
-		h1c_destroy(h1c, true);
-		return NULL;
-	}
-	h1c_arm(h1c, response_timeout_ms);
-	*why = NULL;
-	return &h1c->s;
-}
-
-struct stream *
-h1_client_start(struct loop *loop, int fd, const struct h1_request *r, uint64_t response_timeout_ms,
-    const struct stream_events *ev, void *user, const char **why)
-{
-	struct h1_client *h1c;
-
-	if ((*why = h1c_head_judge_request(r)) != NULL) {
-		close(fd);
-		return NULL;
-	}
-	*why = "out of memory";
-	if ((h1c = h1c_new(loop, r, ev, user)) == NULL) {
-		close(fd);
-		return NULL;
-	}
-	if (transport_start(&h1c->t, loop, &h1c_transport_events, fd, NULL) == -1) {
-		loop_object_free_later(loop, h1c->x);
-		loop_object_free_later(loop, h1c);
-		return NULL;
-	}
-	return h1c_begin(h1c, r, response_timeout_ms, why);
-}
-
-struct stream *
-h1_client_start_on(struct transport *from, const struct h1_request *r, uint64_t response_timeout_ms,
-    const struct stream_events *ev, void *user, const char **why)
-{
-	struct h1_client *h1c = NULL;
-
-	if ((*why = h1c_head_judge_request(r)) == NULL) {
-		*why = "out of memory";
-		h1c = h1c_new(from->loop, r, ev, user);
-	}
-	if (h1c == NULL) {
-		transport_close(from, false);
-		return NULL;
-	}
-	transport_move(&h1c->t, from, &h1c_transport_events);
-	return h1c_begin(h1c, r, response_timeout_ms, why);
 }
 
 /* ---- payload: a body's or a WebSocket's */
@@ -417,6 +264,7 @@ h1c_hand(struct h1_client *h1c, uint8_t *p, size_t n)
 		}
 	}
 	if (h1c_body_is_over(h1c) && h1c->s.holds == 0) {
+		h1c->keep &= off == n; /* whose answer would that be? (RFC 9112 9.2) */
 		h1c_end_up(h1c);
 		return n;
 	}
@@ -533,14 +381,28 @@ h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
 	loop_timer_stop(h1c->t.loop, &x->timer);
 	x->body = http1_response_body(h, x->is_head ? SPAN_LIT("HEAD") : SPAN_LIT("GET"));
 	x->body_left = h->content_length;
+	h1c->keep &= h->keep_alive && x->body != HTTP_BODY_EOF;
 	h1c_set_state(h1c, h->status == 101 ? H1C_OPEN : H1C_BODY);
 	h1c->s.ev->response(&h1c->s, h);
 	return h1c->state == H1C_OPEN || h1c->state == H1C_BODY;
 }
 
+/* An interim head goes up (RFC 9110 15.2); true when the next one is wanted. */
+static bool
+h1c_inform_up(struct h1_client *h1c, const struct http_head *h)
+{
+	if (++h1c->x->interim > H1C_INTERIM_MAX) {
+		h1c_fail_protocol(h1c, "too many interim responses from the backend");
+		return false;
+	}
+	if (h1c->s.ev->interim != NULL)
+		h1c->s.ev->interim(&h1c->s, h);
+	return h1c->state == H1C_HEAD;
+}
+
 /*
  * Heads at p[0..n), of which the scan knows a part.  HTTP1_MORE: *used bytes were interim
- * responses and are passed over (RFC 9110 15.2), the rest is incomplete.  HTTP1_OK: the final
+ * responses, the rest is incomplete.  HTTP1_OK: the final
  * head was at the end of *used, and what follows is wanted.  Else the stream is broken or closed.
  */
 static enum http1_status
@@ -568,6 +430,8 @@ h1c_scan_heads(struct h1_client *h1c, const char *p, size_t n, size_t *used)
 			*used += head_n;
 			return h1c_respond_up(h1c, &head) ? HTTP1_OK : HTTP1_BAD;
 		}
+		if (!h1c_inform_up(h1c, &head))
+			return HTTP1_BAD;
 	}
 	return HTTP1_MORE;
 }
@@ -623,6 +487,7 @@ h1c_read_head(struct h1_client *h1c)
 	}
 	switch (transport_read(&h1c->t, p, room, &n, &why)) {
 	case IO_OK:
+		h1c->answered = true;
 		h1c_feed_head(h1c, p, n);
 		break;
 	case IO_AGAIN:
@@ -708,7 +573,12 @@ h1c_on_drained(struct transport *t)
 	case H1C_LINGER:
 		h1c_lingered_queue(h1c);
 		break;
-	case H1C_HEAD: /* it was the request that waited */
+	case H1C_HEAD:
+		h1c_arm_response(h1c);
+		/* It was the request's head that waited, or its body. */
+		if (h1c->out != H1C_OUT_RAW && h1c->s.ev->room != NULL)
+			h1c->s.ev->room(&h1c->s);
+		break;
 	case H1C_DEAD:
 		break;
 	}
@@ -753,25 +623,6 @@ h1c_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 	(void)field;
 	(void)n_fields;
 	return -1;
-}
-
-static int
-h1c_op_write(struct stream *s, const struct iovec *iov, int n)
-{
-	struct h1_client *h1c = h1c_of_stream(s);
-
-	if (h1c->state == H1C_LINGER || h1c->state == H1C_DEAD)
-		return -1;
-	return transport_write(&h1c->t, iov, n);
-}
-
-static void
-h1c_op_end(struct stream *s)
-{
-	struct h1_client *h1c = h1c_of_stream(s);
-
-	if (h1c->state != H1C_LINGER && h1c->state != H1C_DEAD)
-		transport_fin(&h1c->t);
 }
 
 /* The loop ends while we linger. */
@@ -839,14 +690,14 @@ h1c_op_info(const struct stream *s)
 	return NULL;
 }
 
-static const struct transport_events h1c_transport_events = {
+const struct transport_events h1c_transport_events = {
 	.ready = NULL, /* a TLS handshake is over before h1_client_start_on */
 	.readable = h1c_on_readable,
 	.drained = h1c_on_drained,
 	.failed = h1c_on_failed,
 };
 
-static const struct stream_ops h1c_ops = {
+const struct stream_ops h1c_ops = {
 	.respond = h1c_op_respond,
 	.accept = h1c_op_accept,
 	.write = h1c_op_write,

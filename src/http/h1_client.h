@@ -1,6 +1,6 @@
 /*
  * One HTTP/1.1 connection to a backend (RFC 9112 client side): one request,
- * its response, or after a 101 a WebSocket's bytes (RFC 6455 4.1).
+ * its body, its response, or after a 101 a WebSocket's bytes (RFC 6455 4.1).
  */
 #ifndef HTTP_H1_CLIENT_H
 #define HTTP_H1_CLIENT_H
@@ -21,16 +21,25 @@ struct h1_request {
 	/* Upgrade, Connection, Sec-WebSocket-Key and -Version are added; the answer's status,
 	 * Upgrade, Connection and Accept are checked. */
 	bool websocket;
+	/* Bytes that follow with stream_write, and then stream_end; never with websocket.  LENGTH 0 is said too. */
+	enum http_body body;		/* NONE, LENGTH or CHUNKED */
+	uint64_t content_length;
+	/* The connection may serve another request afterwards: no "Connection: close" is sent.  See h1_client_recycle. */
+	bool keep;
 };
 
 /*
  * Start on a connected fd (ownership goes over, also on failure) and send the request.  The response
  * (event `response`) must have come within response_timeout_ms, else reset with STREAM_E_TIMEOUT.  1xx other than
- * 101 are passed over.  A broken response is reset with STREAM_E_PROTOCOL and a text that says which check
+ * 101 come as `interim`.  A broken response is reset with STREAM_E_PROTOCOL and a text that says which check
  * failed ("backend's Sec-WebSocket-Accept is wrong").  With websocket and a status other than 101 the response's body comes as
  * bytes (chunked coding taken off) and end; a body cut short is reset, never end.  After 101, bytes behind the head
  * come as bytes right after `response` returned, unless held.  The stream starts without holds; attach follows: ev and user
  * are set here.  NULL without memory or when a span is not clean (*why set).
+ *
+ * A request with a body: its bytes are framed here; more or fewer than content_length break the connection.  The
+ * response may come, and end, before the body is complete.  response_timeout_ms then runs only while the body is
+ * complete or the backend does not take it.
  */
 struct stream *h1_client_start(struct loop *loop, int fd, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why);
@@ -40,5 +49,16 @@ struct stream *h1_client_start(struct loop *loop, int fd, const struct h1_reques
  */
 struct stream *h1_client_start_on(struct transport *from, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why);
+
+/* Whether any byte of a response came; also in and after `reset`, until the turn's end. */
+bool h1_client_answered(const struct stream *s);
+
+/*
+ * After `end` (also within it): the connection goes over to `to`, with reading as it was, and the stream is over, if another
+ * request may follow on it (RFC 9112 9.3): keep was set, the backend agrees, the request is complete and nothing came behind the
+ * response.  Else false, and nothing is changed.
+ */
+struct transport_events;
+bool h1_client_recycle(struct stream *s, struct transport *to, const struct transport_events *ev);
 
 #endif

@@ -53,6 +53,8 @@ h1c_head_judge_request(const struct h1_request *r)
 	/* An empty Host is sent for an authority that is not known (RFC 9112 3.2). */
 	if (r->authority.n > 0 && !http_is_authority(r->authority))
 		return "the request's authority is not clean";
+	if (r->websocket && r->body != HTTP_BODY_NONE)
+		return "a WebSocket handshake has no body";
 	n = r->method.n + r->path.n + r->query.n + r->authority.n;
 	for (size_t i = 0; i < r->n_fields; i++) {
 		n += r->field[i].name.n + r->field[i].value.n + 4;
@@ -87,12 +89,31 @@ h1c_head_put_start(struct buf *b, const struct h1_request *r)
 	return h1c_head_put_line(b, "Host", r->authority);
 }
 
-/* The client's half of the handshake (RFC 6455 4.1), or the end of this one-request connection. */
+/* The body's framing is always our own (RFC 9112 6). */
 static int
-h1c_head_put_connection(struct buf *b, bool websocket, struct span key)
+h1c_head_put_framing(struct buf *b, const struct h1_request *r)
 {
-	if (!websocket)
-		return h1c_head_put_line(b, "Connection", SPAN_LIT("close"));
+	switch (r->body) {
+	case HTTP_BODY_NONE:
+		return 0;
+	case HTTP_BODY_LENGTH:
+		return buf_printf(b, "Content-Length: %llu\r\n",
+		    (unsigned long long)r->content_length);
+	case HTTP_BODY_CHUNKED:
+	case HTTP_BODY_EOF:
+		break;
+	}
+	return h1c_head_put_line(b, "Transfer-Encoding", SPAN_LIT("chunked"));
+}
+
+/* The client's half of the handshake (RFC 6455 4.1), or whether this is the connection's only request. */
+static int
+h1c_head_put_connection(struct buf *b, const struct h1_request *r, struct span key)
+{
+	if (!r->websocket && h1c_head_put_framing(b, r) == -1)
+		return -1;
+	if (!r->websocket)
+		return r->keep ? 0 : h1c_head_put_line(b, "Connection", SPAN_LIT("close"));
 	if (h1c_head_put_line(b, "Upgrade", SPAN_LIT("websocket")) == -1 ||
 	    h1c_head_put_line(b, "Connection", SPAN_LIT("Upgrade")) == -1 ||
 	    h1c_head_put_line(b, "Sec-WebSocket-Key", key) == -1)
@@ -103,7 +124,7 @@ h1c_head_put_connection(struct buf *b, bool websocket, struct span key)
 int
 h1c_head_put_request(struct buf *b, const struct h1_request *r, struct span key)
 {
-	if (h1c_head_put_start(b, r) == -1 || h1c_head_put_connection(b, r->websocket, key) == -1)
+	if (h1c_head_put_start(b, r) == -1 || h1c_head_put_connection(b, r, key) == -1)
 		return -1;
 	for (size_t i = 0; i < r->n_fields; i++)
 		if (buf_append_span(b, r->field[i].name) == -1 || buf_append_str(b, ": ") == -1 ||

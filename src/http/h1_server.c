@@ -62,8 +62,6 @@ struct h1_server {
 	struct http_conn c;	/* first */
 	struct stream s;
 	struct h1_http *http;	/* owned; NULL for an open WebSocket */
-	uint8_t state;
-	bool eof;		/* the peer's FIN came */
 };
 
 static const struct stream_ops h1_ops;
@@ -111,10 +109,10 @@ h1_set_state(struct h1_server *h1c, enum h1_state to)
 		[H1_LINGER] = 1 << H1_DEAD,
 	};
 
-	assert((edges[h1c->state] & 1 << to) != 0 ||
-	    (fprintf(stderr, "h1: %s to %s\n", h1_state_str(h1c->state),
+	assert((edges[h1c->s.carrier_state] & 1 << to) != 0 ||
+	    (fprintf(stderr, "h1: %s to %s\n", h1_state_str(h1c->s.carrier_state),
 	    h1_state_str(to)), false));
-	h1c->state = (uint8_t)to;
+	h1c->s.carrier_state = (uint8_t)to;
 }
 
 static struct h1_http *
@@ -163,7 +161,7 @@ h1_arm(struct h1_server *h1c, uint64_t in_ms)
 static void
 h1_destroy(struct h1_server *h1c, bool reset)
 {
-	if (h1c->state == H1_DEAD)
+	if (h1c->s.carrier_state == H1_DEAD)
 		return;
 	h1_set_state(h1c, H1_DEAD);
 	h1_http_free(h1c);
@@ -176,14 +174,14 @@ static void
 h1_fail(struct h1_server *h1c, enum stream_error e, const char *why)
 {
 	const struct stream_events *ev = h1c->s.ev;
-	enum h1_state was = h1c->state;
+	enum h1_state was = h1c->s.carrier_state;
 	bool mid_head = h1c->http != NULL && h1c->http->started;
 
 	if (ev != NULL) {
 		h1c->s.ev = NULL;
 		ev->reset(&h1c->s, e, why);
 	} else if (was == H1_HEAD && mid_head) {
-		h1c->c.handler->refused(h1c->c.handler->arg, &h1c->c.info, NULL, 0, why);
+		h1c->c.list->handler->refused(h1c->c.list->handler->arg, http_conn_info(&h1c->c), NULL, 0, why);
 	}
 	h1_destroy(h1c, false);
 }
@@ -200,7 +198,7 @@ h1_linger(struct h1_server *h1c, uint64_t linger_ms)
 	loop_later_cancel(h1c->c.t.loop, &h1c->http->task);
 	buf_clear(&h1c->http->stash);
 	transport_fin(&h1c->c.t);
-	if (h1c->eof && transport_queued(&h1c->c.t) == 0) {
+	if (h1c->s.carrier_eof && transport_queued(&h1c->c.t) == 0) {
 		/* Both directions are over; the owner above may still hold us. */
 		h1_destroy(h1c, false);
 		return;
@@ -237,7 +235,7 @@ h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
 		transport_write(&h1c->c.t, &iov, 1);
 	}
 	buf_clear(&b);
-	h1c->c.handler->refused(h1c->c.handler->arg, &h1c->c.info, NULL, status, why);
+	h1c->c.list->handler->refused(h1c->c.list->handler->arg, http_conn_info(&h1c->c), NULL, status, why);
 	h1_linger(h1c, HTTP_LINGER_MS);
 }
 
@@ -334,11 +332,11 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 	http1_chunked_init(&h->chunked);
 	h->responded = h->response_done = h->no_body = h->released = false;
 	h->next_wanted = false;
-	h1c->c.info.http = head.minor == 0 ? "1.0" : "1.1";
+	h1c->c.version = head.minor == 0 ? HTTP_1_0 : HTTP_1_1;
 	loop_timer_stop(h1c->c.t.loop, &h->timer);
 	h1_set_state(h1c, H1_REQUEST);
 	h1c->s.holds = 0;
-	h1c->c.handler->request(h1c->c.handler->arg, &h1c->s, &r);
+	h1c->c.list->handler->request(h1c->c.list->handler->arg, &h1c->s, &r);
 }
 
 /* Keep bytes that cannot be taken now, and read no more until they are. */
@@ -402,7 +400,7 @@ h1_feed_body(struct h1_server *h1c, uint8_t *p, size_t n)
 		used = n < h->body_left ? n : (size_t)h->body_left;
 		h->body_left -= used;
 		h1_hand_body(h1c, p, used);
-		if (h1c->state == H1_REQUEST && h->body_left == 0)
+		if (h1c->s.carrier_state == H1_REQUEST && h->body_left == 0)
 			h1_body_end(h1c);
 		return used;
 	}
@@ -474,7 +472,7 @@ h1_feed(struct h1_server *h1c, uint8_t *p, size_t n)
 	size_t used = 0;
 
 	while (n > 0) {
-		switch ((enum h1_state)h1c->state) {
+		switch ((enum h1_state)h1c->s.carrier_state) {
 		case H1_HEAD:
 			used = h1_feed_head(h1c, p, n);
 			break;
@@ -525,11 +523,11 @@ h1_on_eof(struct h1_server *h1c)
 {
 	struct h1_http *h = h1c->http;
 
-	h1c->eof = true;
-	switch ((enum h1_state)h1c->state) {
+	h1c->s.carrier_eof = true;
+	switch ((enum h1_state)h1c->s.carrier_state) {
 	case H1_HEAD:
 		if (h->started)
-			h1c->c.handler->refused(h1c->c.handler->arg, &h1c->c.info, NULL, 0,
+			h1c->c.list->handler->refused(h1c->c.list->handler->arg, http_conn_info(&h1c->c), NULL, 0,
 			    "the client left within the request head");
 		h1_destroy(h1c, false);
 		break;
@@ -539,6 +537,8 @@ h1_on_eof(struct h1_server *h1c)
 			h1_fail(h1c, STREAM_E_PEER, "the client left within the request's body");
 		else if (h->is_websocket && h1c->s.ev != NULL)
 			h1_fail(h1c, STREAM_E_PEER, "the client left before the handshake was over");
+		else if (h1c->s.ev != NULL && h1c->s.ev->gone != NULL)
+			h1c->s.ev->gone(&h1c->s);
 		break;
 	case H1_WEBSOCKET:
 		if (h1c->s.ev != NULL)
@@ -559,7 +559,7 @@ h1_on_readable(struct transport *t)
 	uint8_t *p = loop_scratch(t->loop);
 	const char *why = "connection error";
 
-	if (h1c->state == H1_HEAD || (h1c->state == H1_REQUEST &&
+	if (h1c->s.carrier_state == H1_HEAD || (h1c->s.carrier_state == H1_REQUEST &&
 	    h1c->http->body == HTTP_BODY_NONE))
 		max = HTTP_HEAD_READ;
 	else if (h1c->s.ev != NULL && (max = h1_budget(h1c, max)) == 0) {
@@ -586,7 +586,7 @@ h1_on_drained(struct transport *t)
 {
 	struct h1_server *h1c = h1_of_transport(t);
 
-	if (h1c->state == H1_LINGER && h1c->eof)
+	if (h1c->s.carrier_state == H1_LINGER && h1c->s.carrier_eof)
 		h1_destroy(h1c, false);
 	else if (h1c->s.ev != NULL && h1c->s.ev->room != NULL)
 		h1c->s.ev->room(&h1c->s);
@@ -605,7 +605,7 @@ h1_on_timer(struct loop_timer *timer)
 	    offsetof(struct h1_http, timer));
 	struct h1_server *h1c = h->h1c;
 
-	switch ((enum h1_state)h1c->state) {
+	switch ((enum h1_state)h1c->s.carrier_state) {
 	case H1_HEAD:
 		if (h->first || h->started)
 			h1_refuse(h1c, 408, "the request head was not complete in time");
@@ -637,7 +637,7 @@ h1_next(struct h1_server *h1c)
 	struct h1_http *h = h1c->http;
 
 	if (!h->keep_alive || 
-	    h1c->c.retired || h1c->eof) {
+	    h1c->c.retired || h1c->s.carrier_eof) {
 		h1_linger(h1c, HTTP_LINGER_MS);
 		return;
 	}
@@ -648,7 +648,7 @@ h1_next(struct h1_server *h1c)
 		return;
 	}
 	h1_set_state(h1c, H1_HEAD);
-	h1_arm(h1c, h1c->c.info.listen->idle_connection_timeout_ms);
+	h1_arm(h1c, h1c->c.listen->idle_connection_timeout_ms);
 	transport_want_read(&h1c->c.t, true);
 	h1_feed_stash(h1c);
 }
@@ -679,10 +679,10 @@ h1_on_task(struct loop_task *task)
 		h1_next(h1c);
 		return;
 	}
-	if (h1c->s.holds != 0 || (h1c->state == H1_REQUEST && h->body == HTTP_BODY_NONE))
+	if (h1c->s.holds != 0 || (h1c->s.carrier_state == H1_REQUEST && h->body == HTTP_BODY_NONE))
 		return;
 	h1_feed_stash(h1c);
-	if (h1c->state == H1_WEBSOCKET && h1c->http != NULL && h1c->http->stash.n == 0)
+	if (h1c->s.carrier_state == H1_WEBSOCKET && h1c->http != NULL && h1c->http->stash.n == 0)
 		h1_http_free(h1c);
 }
 
@@ -719,8 +719,9 @@ h1_put_framing(struct h1_http *h, const struct stream_response *r)
 	return 0;
 }
 
+/* 1: a Date was among them; 0; -1 without memory. */
 static int
-h1_put_fields(struct buf *b, const struct http_field *f, size_t n)
+h1_put_end_to_end(struct buf *b, const struct http_field *f, size_t n)
 {
 	bool date = false;
 
@@ -733,7 +734,15 @@ h1_put_fields(struct buf *b, const struct http_field *f, size_t n)
 		    buf_append_span(b, f[i].value) == -1 || buf_append(b, "\r\n", 2) == -1)
 			return -1;
 	}
-	return date ? 0 : h1_put_date(b);
+	return date;
+}
+
+static int
+h1_put_fields(struct buf *b, const struct http_field *f, size_t n)
+{
+	int ret = h1_put_end_to_end(b, f, n);
+
+	return ret == 0 ? h1_put_date(b) : ret == 1 ? 0 : -1;
 }
 
 /* Whether what is left of the request's body is not worth reading if the user does not. */
@@ -752,12 +761,12 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 	struct span reason = r->reason.n > 0 ? r->reason :
 	    span_from_str(reply_reason(r->status));
 
-	if (h1c->state != H1_REQUEST || h->responded)
+	if (h1c->s.carrier_state != H1_REQUEST || h->responded)
 		return -1;
 	h->responded = true;
 	/* Bytes behind a refused handshake were meant as frames, never as a request. */
 	if (r->close || h1_body_too_long(h) || (h->is_websocket && h->stash.n > 0) || 
-	    h1c->c.retired || h1c->eof)
+	    h1c->c.retired || h1c->s.carrier_eof)
 		h->keep_alive = false;
 	if (buf_printf(&h->out, "HTTP/1.1 %u %.*s\r\n", r->status, SPAN_ARG(reason)) == -1 ||
 	    h1_put_fields(&h->out, r->field, r->n_fields) == -1 ||
@@ -774,6 +783,28 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 	return 0;
 }
 
+/* An interim response (RFC 9110 15.2); HTTP/1.0 knows none. */
+static int
+h1_op_inform(struct stream *s, unsigned status, const struct http_field *field, size_t n_fields)
+{
+	struct h1_server *h1c = h1_of_stream(s);
+	struct iovec iov;
+	struct buf b;
+	int ret = -1;
+
+	if (h1c->s.carrier_state != H1_REQUEST || h1c->http->responded || h1c->http->minor0)
+		return -1;
+	buf_init(&b, HTTP1_MAX_HEAD + 4096);
+	if (buf_printf(&b, "HTTP/1.1 %u %s\r\n", status, reply_reason(status)) == 0 &&
+	    h1_put_end_to_end(&b, field, n_fields) != -1 && buf_append(&b, "\r\n", 2) == 0) {
+		iov.iov_base = b.p;
+		iov.iov_len = b.n;
+		ret = transport_write(&h1c->c.t, &iov, 1);
+	}
+	buf_clear(&b);
+	return ret;
+}
+
 static int
 h1_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 {
@@ -782,7 +813,7 @@ h1_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 	struct iovec iov;
 	int ret;
 
-	if (h1c->state != H1_REQUEST || !h->is_websocket || h->responded)
+	if (h1c->s.carrier_state != H1_REQUEST || !h->is_websocket || h->responded)
 		return -1;
 	h->responded = true;
 	if (buf_append_str(&h->out, "HTTP/1.1 101 Switching Protocols\r\n"
@@ -832,9 +863,9 @@ h1_op_write(struct stream *s, const struct iovec *iov, int n)
 	struct h1_http *h = h1c->http;
 	size_t bytes = 0;
 
-	if (h1c->state == H1_WEBSOCKET)
+	if (h1c->s.carrier_state == H1_WEBSOCKET)
 		return transport_write(&h1c->c.t, iov, n);
-	if (h1c->state != H1_REQUEST || !h->responded || h->response_done ||
+	if (h1c->s.carrier_state != H1_REQUEST || !h->responded || h->response_done ||
 	    n > H1_IOV_MAX - 3)
 		return -1;
 	for (int i = 0; i < n; i++)
@@ -856,11 +887,11 @@ h1_op_end(struct stream *s)
 	struct h1_http *h = h1c->http;
 	struct iovec last = { (void *)(uintptr_t)"0\r\n\r\n", 5 };
 
-	if (h1c->state == H1_WEBSOCKET) {
+	if (h1c->s.carrier_state == H1_WEBSOCKET) {
 		transport_fin(&h1c->c.t);
 		return;
 	}
-	if (h1c->state != H1_REQUEST || !h->responded || h->response_done)
+	if (h1c->s.carrier_state != H1_REQUEST || !h->responded || h->response_done)
 		return;
 	if (!h->no_body && h->response_body == HTTP_BODY_LENGTH && h->response_left > 0)
 		return;		/* cut short: stream_close will break it off */
@@ -877,7 +908,7 @@ h1_op_close(struct stream *s, uint64_t linger_ms)
 	struct h1_server *h1c = h1_of_stream(s);
 
 	s->holds = 0;
-	switch ((enum h1_state)h1c->state) {
+	switch ((enum h1_state)h1c->s.carrier_state) {
 	case H1_WEBSOCKET:
 		h1_linger(h1c, linger_ms);
 		break;
@@ -911,7 +942,7 @@ h1_op_flow(struct stream *s)
 
 	if (s->holds != 0) {
 		/* A request that waits still has to notice that its client leaves. */
-		if (h1c->state == H1_WEBSOCKET || h1c->http->body != HTTP_BODY_NONE)
+		if (h1c->s.carrier_state == H1_WEBSOCKET || h1c->http->body != HTTP_BODY_NONE)
 			transport_want_read(&h1c->c.t, false);
 		return;
 	}
@@ -930,11 +961,12 @@ h1_op_queued(const struct stream *s)
 static const struct stream_info *
 h1_op_info(const struct stream *s)
 {
-	return &h1_of_stream(s)->c.info;
+	return http_conn_info(&h1_of_stream(s)->c);
 }
 
 static const struct stream_ops h1_ops = {
 	.respond = h1_op_respond,
+	.inform = h1_op_inform,
 	.accept = h1_op_accept,
 	.write = h1_op_write,
 	.end = h1_op_end,
@@ -953,7 +985,7 @@ h1_retire(struct http_conn *c)
 
 	c->retired = true;
 	/* A reload takes nothing from a client whose first request is on its way. */
-	if (h1c->state == H1_HEAD && !h1c->http->started &&
+	if (h1c->s.carrier_state == H1_HEAD && !h1c->http->started &&
 	    (!h1c->http->first || c->list->draining))
 		h1_linger(h1c, HTTP_LINGER_MS);
 	else if (h1c->http != NULL)
@@ -984,7 +1016,7 @@ h1_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 		loop_object_free_later(loop, h1c);
 		return -1;
 	}
-	h1c->state = H1_HEAD;
+	h1c->s.carrier_state = H1_HEAD;
 	h1c->s.ops = &h1_ops;
 	http_conn_move(&h1c->c, from, &h1_conn_ops, &h1_events);
 	loop_timer_arm(loop, &h1c->http->timer, deadline_ms);

@@ -296,6 +296,7 @@ h2_head_judge(struct h2_head *hd, bool no_body, struct http_head *out, struct st
 	if ((*why = head_check(hd, no_body, out, pseudo)) != NULL)
 		return 400;
 	out->minor = 1;
+	out->expect_continue = http_head_list_has(out, "expect", "100-continue");
 	r->head = out;
 	if (!span_eq(out->method, SPAN_LIT("CONNECT")))
 		return 0;

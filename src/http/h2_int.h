@@ -102,7 +102,7 @@ struct h2_server {
 	uint32_t raw_goaway;	/* with raw: nghttp2 cannot say it any more */
 	uint8_t state, goaway;
 	uint8_t continuations;	/* CONTINUATION frames in a row */
-	bool raw, abused, told;
+	bool raw, abused, told, greeted;
 	char why[96];		/* the first error, for the log */
 };
 
@@ -127,6 +127,14 @@ void h2_goaway_final(struct h2_server *h2c);
 
 int h2_session_start(struct h2_server *h2c);	/* 0, or -1 without memory */
 
+/*
+ * Our first frame, on its way out (frame[0..n), with H2_GREETING_ROOM behind it), is nghttp2's SETTINGS: add
+ * MAX_CONCURRENT_STREAMS to it.  nghttp2 does not know of the limit, since for a stream too many it would end the connection where
+ * RFC 9113 5.1.2 wants a stream error.  The new length.
+ */
+#define H2_GREETING_ROOM 6
+size_t h2_session_greeting(const struct h2_server *h2c, uint8_t *frame, size_t n);
+
 /* Hand p[0..n) (writable) to nghttp2: bytes that were taken, or a negative nghttp2 error.  May stop early, with a chunk. */
 ssize_t h2_session_recv(struct h2_server *h2c, const uint8_t *p, size_t n);
 
@@ -137,6 +145,10 @@ void h2_session_reset(struct h2_stream *h2s, uint32_t code);
 /* The head of a response.  0 or -1. */
 int h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_field *field,
     size_t n_fields, const uint64_t *content_length, bool end);
+
+/* The head of an interim response.  0 or -1. */
+int h2_session_inform(struct h2_stream *h2s, unsigned status, const struct http_field *field,
+    size_t n_fields);
 
 /* Give n bytes of window back. */
 void h2_session_consume(struct h2_stream *h2s, size_t n);

@@ -95,7 +95,7 @@ h2_fail(struct h2_server *h2c, enum stream_error e, const char *why)
 	if (h2c->state == H2_DEAD)
 		return;
 	if (h2c->head_at_ms != 0 && !h2c->told)
-		h2c->c.handler->refused(h2c->c.handler->arg, &h2c->c.info, NULL, 0, why);
+		h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c), NULL, 0, why);
 	h2c->told = true;
 	h2c->state = H2_CLOSING;
 	h2_streams_reset(h2c, e, why);
@@ -107,7 +107,7 @@ static void
 h2_tell(struct h2_server *h2c, const char *why)
 {
 	if (!h2c->told)
-		h2c->c.handler->broken(h2c->c.handler->arg, &h2c->c.info, why);
+		h2c->c.list->handler->broken(h2c->c.list->handler->arg, http_conn_info(&h2c->c), why);
 	h2c->told = true;
 }
 
@@ -232,7 +232,7 @@ h2_on_timer(struct loop_timer *timer)
 		return;
 	}
 	if (h2_due(h2c->first_at_ms, now)) {
-		h2c->c.handler->refused(h2c->c.handler->arg, &h2c->c.info, NULL, 0,
+		h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c), NULL, 0,
 		    "the first request was not complete in time");
 		h2c->first_at_ms = 0;
 		h2_terminate(h2c, NGHTTP2_NO_ERROR, "no request in time");
@@ -254,7 +254,7 @@ static void
 h2_watch(struct h2_server *h2c)
 {
 	size_t queued = transport_queued(&h2c->c.t);
-	uint64_t idle_ms = h2c->c.info.listen->idle_connection_timeout_ms;
+	uint64_t idle_ms = h2c->c.listen->idle_connection_timeout_ms;
 
 	if (h2c->n_streams > 0 || h2c->first_at_ms != 0)
 		h2c->idle_at_ms = 0;
@@ -287,6 +287,17 @@ h2_gather(struct h2_server *h2c, struct h2_out *o)
 		if (n < 0) {
 			transport_break(&h2c->c.t, ENOMEM);
 			return false;
+		}
+		if (!h2c->greeted) {
+			uint8_t first[128];
+
+			h2c->greeted = true;
+			if ((size_t)n <= sizeof(first) - H2_GREETING_ROOM) {
+				memcpy(first, p, (size_t)n);
+				n = (ssize_t)h2_session_greeting(h2c, first, (size_t)n);
+				h2_out_copy(o, first, (size_t)n);
+				continue;
+			}
 		}
 		h2_out_copy(o, p, (size_t)n);
 	}
@@ -478,7 +489,7 @@ static const struct http_conn_ops h2_conn_ops = {
 static void
 h2_init_budgets(struct h2_server *h2c, uint64_t now)
 {
-	uint64_t streams = h2c->c.info.listen->max_streams, resets = H2_RESET_BURST;
+	uint64_t streams = h2c->c.listen->max_streams, resets = H2_RESET_BURST;
 
 	if (streams > resets / H2_RESET_BURST_STREAMS)
 		resets = streams < UINT32_MAX / H2_RESET_BURST_STREAMS ?
@@ -497,14 +508,14 @@ h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 		return -1;
 	/* What the session's set-up has to know; the connection itself moves when nothing can fail any more. */
 	h2c->c.config = from->config;
-	h2c->c.info = from->info;
+	h2c->c.listen = from->listen;
 	if (h2_session_start(h2c) == -1) {
 		nghttp2_session_del(h2c->ng);
 		mem_free(h2c);
 		return -1;
 	}
 	http_conn_move(&h2c->c, from, &h2_conn_ops, &h2_events);
-	h2c->c.info.http = "2";
+	h2c->c.version = HTTP_2;
 	h2c->timer.fn = h2_on_timer;
 	h2c->pend_tail = &h2c->pend_first;
 	h2c->first_at_ms = deadline_ms;

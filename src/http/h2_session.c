@@ -139,6 +139,13 @@ h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;	/* trailers: nobody asks for them */
+	if (h2c->n_streams >= h2c->c.listen->max_streams) {
+		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+		    NGHTTP2_REFUSED_STREAM);	/* RFC 9113 5.1.2 */
+		h2_count_reset(h2c, "too many streams past MaxStreams");
+		return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE :
+		    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
 	if ((h2s = h2_stream_new(h2c, frame->hd.stream_id)) == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, h2s);
@@ -237,11 +244,10 @@ h2_on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, 
 {
 	struct h2_server *h2c = arg;
 
-	(void)ng;
+	(void)ng, (void)error;
 	h2c->head_at_ms = 0;
 	if (frame->hd.stream_id != 0)
-		h2_count_reset(h2c, error == NGHTTP2_ERR_REFUSED_STREAM ?
-		    "too many streams past MaxStreams" : "too many frames with errors");
+		h2_count_reset(h2c, "too many frames with errors");
 	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -429,8 +435,7 @@ h2_session_greet(struct h2_server *h2c)
 {
 	uint64_t connection = (uint64_t)h2c->window * H2_WINDOW_STREAMS;
 	nghttp2_settings_entry iv[] = {
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-		    (uint32_t)h2c->c.info.listen->max_streams },
+		/* MAX_CONCURRENT_STREAMS: h2_session_greeting */
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2c->window },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_LIST_MAX },
 		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },	/* RFC 8441 3 */
@@ -461,6 +466,20 @@ h2_session_start(struct h2_server *h2c)
 	nghttp2_session_callbacks_del(cb);
 	h2c->window = h2_initial_window(h2c->c.config);
 	return ret == 0 ? h2_session_greet(h2c) : -1;
+}
+
+size_t
+h2_session_greeting(const struct h2_server *h2c, uint8_t *frame, size_t n)
+{
+	uint32_t streams = (uint32_t)h2c->c.listen->max_streams;
+	const uint8_t entry[] = { 0, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint8_t)(streams >> 24),
+		(uint8_t)(streams >> 16), (uint8_t)(streams >> 8), (uint8_t)streams };
+
+	if (n < H2_FRAME_HEADER || frame[3] != NGHTTP2_SETTINGS || frame[2] > UINT8_MAX - sizeof(entry))
+		return n;
+	memcpy(frame + n, entry, sizeof(entry));
+	frame[2] = (uint8_t)(frame[2] + sizeof(entry));
+	return n + sizeof(entry);
 }
 
 /* ---- what is asked of nghttp2 */
@@ -558,4 +577,22 @@ h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_fie
 	h2_dirty(h2s->h2c);
 	return nghttp2_submit_headers(h2s->h2c->ng, end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE,
 	    h2s->id, NULL, nv, n, NULL) == 0 ? 0 : -1;
+}
+
+int
+h2_session_inform(struct h2_stream *h2s, unsigned status, const struct http_field *field,
+    size_t n_fields)
+{
+	nghttp2_nv nv[H2_NV_MAX];
+	char status_text[16];
+	size_t n = 0;
+
+	snprintf(status_text, sizeof(status_text), "%u", status);
+	h2_nv_add(nv, &n, SPAN_LIT(":status"), span_from_str(status_text));
+	for (size_t i = 0; i < n_fields && n < H2_NV_MAX; i++)
+		if (h2_field_may_go(&field[i]))
+			h2_nv_add(nv, &n, field[i].name, span_trim(field[i].value));
+	h2_dirty(h2s->h2c);
+	return nghttp2_submit_headers(h2s->h2c->ng, NGHTTP2_FLAG_NONE, h2s->id, NULL, nv, n,
+	    NULL) == 0 ? 0 : -1;
 }

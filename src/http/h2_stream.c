@@ -220,7 +220,7 @@ h2_stream_refuse(struct h2_stream *h2s, const struct stream_request *r, unsigned
 		if (!h2s->is_head)
 			h2_session_resume(h2s);
 	}
-	h2c->c.handler->refused(h2c->c.handler->arg, &h2c->c.info,
+	h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c),
 	    r->head != NULL ? r : NULL, status, why);
 }
 
@@ -253,7 +253,7 @@ h2_stream_request(struct h2_stream *h2s)
 	if (status != 0)
 		h2_stream_refuse(h2s, &r, status, why);
 	else
-		h2c->c.handler->request(h2c->c.handler->arg, &h2s->s, &r);
+		h2c->c.list->handler->request(h2c->c.list->handler->arg, &h2s->s, &r);
 	h2_head_free(hd);
 	if (h2s->end_in)
 		h2_pend(h2s, H2P_END);
@@ -349,6 +349,16 @@ h2_op_respond(struct stream *s, const struct stream_response *r)
 		return 0;
 	h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 	return -1;
+}
+
+static int
+h2_op_inform(struct stream *s, unsigned status, const struct http_field *field, size_t n_fields)
+{
+	struct h2_stream *h2s = h2s_of(s);
+
+	if (!h2_stream_open(h2s) || h2s->state != H2S_REQUEST || h2s->responded)
+		return -1;
+	return h2_session_inform(h2s, status, field, n_fields);
 }
 
 static int
@@ -499,11 +509,12 @@ h2_op_queued(const struct stream *s)
 static const struct stream_info *
 h2_op_info(const struct stream *s)
 {
-	return &h2s_of(s)->h2c->c.info;
+	return http_conn_info(&h2s_of(s)->h2c->c);
 }
 
 static const struct stream_ops h2_ops = {
 	.respond = h2_op_respond,
+	.inform = h2_op_inform,
 	.accept = h2_op_accept,
 	.write = h2_op_write,
 	.end = h2_op_end,

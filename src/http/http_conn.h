@@ -16,6 +16,8 @@
 /* Bytes read at once while a head is awaited: what came behind it must be kept. */
 #define HTTP_HEAD_READ 16384
 
+enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
+
 struct http_conn_ops {
 	/* Take no new request: end now when idle, else as soon as what runs is over. */
 	void (*retire)(struct http_conn *c);
@@ -27,18 +29,25 @@ struct http_conn {
 	struct transport t;
 	const struct http_conn_ops *ops;	/* static */
 	struct http_server_list *list;		/* borrowed */
-	const struct http_handler *handler;	/* borrowed */
 	struct http_conn *next, **prev;		/* of the list */
-	struct stream_info info;
 	struct config *config;			/* ref */
+	const struct config_listen *listen;	/* in config */
+	uint64_t id;
 	union {
 		struct sockaddr sa;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	} client;
 	uint16_t refuse;	/* status for the first request; 0: it is served */
+	uint8_t version;	/* enum http_version */
 	bool retired;		/* ops->retire was called, or there is a drain */
 };
+
+/* What every idle WebSocket over HTTP/1.1 has. */
+_Static_assert(sizeof(struct http_conn) <= 136, "struct http_conn has grown");
+
+/* The facts of a connection, in the list's scratch: valid until the next call for any connection of the worker. */
+const struct stream_info *http_conn_info(struct http_conn *c);
 
 /*
  * Let dst take src over, in the list too, with ops and ev of its own.  src's memory stays its owner's, to be freed

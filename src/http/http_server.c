@@ -54,7 +54,6 @@ http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_c
 {
 	*dst = *src;
 	dst->ops = ops;
-	dst->info.client = &dst->client.sa;
 	if ((*dst->prev = dst)->next != NULL)
 		dst->next->prev = &dst->next;
 	transport_move(&dst->t, &src->t, ev);
@@ -66,7 +65,7 @@ http_conn_close(struct http_conn *c, bool reset)
 	transport_close(&c->t, reset);
 	if ((*c->prev = c->next) != NULL)
 		c->next->prev = c->prev;
-	c->handler->closed(c->handler->arg, &c->info);
+	c->list->handler->closed(c->list->handler->arg, http_conn_info(c));
 	config_unref(c->config);
 }
 
@@ -85,7 +84,7 @@ front_end(struct http_front *f, const char *why)
 	if (f->state == FRONT_DEAD)
 		return;
 	if (why != NULL)
-		f->c.handler->refused(f->c.handler->arg, &f->c.info, NULL, 0, why);
+		f->c.list->handler->refused(f->c.list->handler->arg, http_conn_info(&f->c), NULL, 0, why);
 	http_conn_close(&f->c, false);
 	front_free(f);
 }
@@ -109,7 +108,6 @@ front_on_ready(struct transport *t)
 {
 	struct http_front *f = front_of_transport(t);
 
-	f->c.info.tls = transport_tls_version(t);
 	front_hand_over(f, strcmp(transport_alpn(t), "h2") == 0, NULL, 0);
 }
 
@@ -222,12 +220,25 @@ front_set_client(struct http_conn *c, const struct http_accepted *a)
 		memcpy(&c->client.in, &a->peer, sizeof(c->client.in));
 	else if (a->peer.ss_family == AF_INET6 && a->peer_len >= sizeof(c->client.in6))
 		memcpy(&c->client.in6, &a->peer, sizeof(c->client.in6));
-	c->info.client = &c->client.sa;
+}
+
+const struct stream_info *
+http_conn_info(struct http_conn *c)
+{
+	static const char *const versions[] = { "1.0", "1.1", "2" };
+	struct stream_info *info = &c->list->info;
+
+	info->config = c->config;
+	info->listen = c->listen;
+	info->connection_id = c->id;
+	info->client = &c->client.sa;
+	info->http = versions[c->version];
+	info->tls = c->t.handshaking ? NULL : transport_tls_version(&c->t);
+	return info;
 }
 
 int
-http_server_start(struct loop *loop, struct http_server_list *list,
-    const struct http_handler *handler, const struct http_accepted *a)
+http_server_start(struct loop *loop, struct http_server_list *list, const struct http_accepted *a)
 {
 	struct http_front *f;
 
@@ -242,12 +253,10 @@ http_server_start(struct loop *loop, struct http_server_list *list,
 	f->timer.fn = front_on_timer;
 	f->c.ops = &front_ops;
 	f->c.list = list;
-	f->c.handler = handler;
 	f->c.config = a->config;
-	f->c.info.config = a->config;
-	f->c.info.listen = a->listen;
-	f->c.info.connection_id = a->connection_id;
-	f->c.info.http = "1.1";
+	f->c.listen = a->listen;
+	f->c.id = a->connection_id;
+	f->c.version = HTTP_1_1;
 	f->c.refuse = (uint16_t)a->refuse;
 	f->c.retired = list->draining;
 	front_set_client(&f->c, a);

@@ -42,13 +42,15 @@ struct http_accepted {
 
 /* All connections of a worker, for the drain. */
 struct http_server_list {
+	const struct http_handler *handler;	/* borrowed; set by the owner */
+	struct stream_info info;	/* http_conn_info's scratch */
 	struct http_conn *first;
 	bool draining;			/* every response is the last of its connection */
 };
 
 /* Serve an accepted connection.  0, or -1 without memory: everything in a is disposed of. */
 int http_server_start(struct loop *loop, struct http_server_list *list,
-    const struct http_handler *handler, const struct http_accepted *a);
+    const struct http_accepted *a);
 
 /* No new request is taken: idle connections are closed now, others after their response (HTTP/2: GOAWAY); WebSockets stay. */
 void http_server_drain(struct http_server_list *list);

@@ -59,7 +59,7 @@ struct stream_request {
 	const char *ws_why;		/* static; what is wrong, for the log */
 };
 
-/* What is known of a client's stream; valid as long as the stream. */
+/* What is known of a client's stream; valid until the next stream_info of any stream on this worker. */
 struct stream_info {
 	const struct config *config;	/* the snapshot that the connection came with */
 	const struct config_listen *listen;
@@ -73,12 +73,17 @@ struct stream_events {
 	/* A backend's final response head has come (for a WebSocket request: 101 with every check passed,
 	 * or any other status).  Client-side carriers only. */
 	void (*response)(struct stream *s, const struct http_head *h);
+	/* An interim response's head came (1xx but 101); client-side carriers only.  NULL: nobody cares. */
+	void (*interim)(struct stream *s, const struct http_head *h);
 	/* Payload: body bytes, or the WebSocket's bytes. */
 	void (*bytes)(struct stream *s, uint8_t *p, size_t n);
 	/* stream_queued has fallen to 0 after bytes had to wait. */
 	void (*room)(struct stream *s);
 	/* The peer has sent its last byte (FIN, END_STREAM, the body's end). */
 	void (*end)(struct stream *s);
+	/* Server side: the client has ended its side behind a complete request, and most likely left.  The response
+	 * can still be sent.  NULL: it is. */
+	void (*gone)(struct stream *s);
 	/* The stream is broken and gone; why is for the log (borrowed for the call).  Nothing follows. */
 	void (*reset)(struct stream *s, enum stream_error e, const char *why);
 	/* Client-side carriers only: a head as it was sent (then also from within the start), or as it came, whatever is
@@ -102,6 +107,8 @@ struct stream_response {
 
 struct stream_ops {
 	int (*respond)(struct stream *s, const struct stream_response *r);
+	int (*inform)(struct stream *s, unsigned status, const struct http_field *field,
+	    size_t n_fields);
 	int (*accept)(struct stream *s, const struct http_field *field, size_t n_fields);
 	int (*write)(struct stream *s, const struct iovec *iov, int n);
 	void (*end)(struct stream *s);
@@ -117,6 +124,8 @@ struct stream {
 	const struct stream_events *ev;		/* static; NULL while nobody is attached */
 	void *user;				/* the user's; borrowed */
 	uint8_t holds;				/* enum stream_hold bits */
+	uint8_t carrier_state;			/* the carrier's own, in what would be padding */
+	bool carrier_eof;
 };
 
 static inline void
@@ -134,6 +143,14 @@ static inline int
 stream_respond(struct stream *s, const struct stream_response *r)
 {
 	return s->ops->respond(s, r);
+}
+
+/* Server side: send an interim response (1xx but 101, RFC 9110 15.2) before the final one; fields as with it.  0; -1 when
+ * it cannot be sent any more, or not to this client, which is no harm. */
+static inline int
+stream_inform(struct stream *s, unsigned status, const struct http_field *field, size_t n_fields)
+{
+	return s->ops->inform != NULL ? s->ops->inform(s, status, field, n_fields) : -1;
 }
 
 /* Server side: accept a WebSocket request (101 with Sec-WebSocket-Accept, or 200); fields:

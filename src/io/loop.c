@@ -140,6 +140,10 @@ loop_new(void)
 	    loop_on_mail, l);
 	if (event_add(&l->mail, NULL) == -1)
 		goto fail;
+	/* Now, not when the first connection comes: descriptors may be out by then. */
+	l->park = park_new(l, transport_io_bytes(), transport_on_idle, transport_on_parked);
+	if (l->park == NULL)
+		goto fail;
 	return l;
 fail:
 	loop_free(l);
@@ -285,8 +289,6 @@ loop_tls(struct loop *l)
 struct park *
 loop_park(struct loop *l)
 {
-	if (l->park == NULL)
-		l->park = park_new(l, transport_io_bytes(), transport_on_idle, transport_on_parked);
 	return l->park;
 }
 

@@ -51,7 +51,7 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
-/* Where idle sockets wait (io/park.h); made at first use by io/transport, NULL without memory or descriptors. */
+/* Where idle sockets wait (io/park.h). */
 struct park;
 struct park *loop_park(struct loop *l);
 

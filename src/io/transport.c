@@ -55,7 +55,7 @@ transport_io_new(struct transport *t)
 {
 	struct transport_io *io;
 
-	if (loop_park(t->loop) == NULL || (io = park_get(loop_park(t->loop))) == NULL)
+	if ((io = park_get(loop_park(t->loop))) == NULL)
 		return NULL;
 	event_assign(&io->ev, loop_base(t->loop), t->fd, EV_READ | EV_PERSIST,
 	    transport_on_event, t);

@@ -62,6 +62,16 @@ class Crowd:
             process.wait()
 
 
+def warm(t, daemon, path="/ws"):
+    """Has every worker serve a connection; returns how many files are open when all connections are gone."""
+    sockets = [open_ws(t, daemon.port("main"), path) for _ in range(8)]
+    files = daemon.open_files() - len(sockets)
+    for ws in sockets:
+        ws.finish()
+    t.wait(lambda: daemon.open_files() <= files, what="the first connections are gone")
+    return files
+
+
 @alone
 @limit(180)
 @flavours("plain", "asan")
@@ -70,8 +80,8 @@ def test_load_ten_thousand_connections_at_once(t):
     if not raise_open_files(2 * each + 1000):
         t.skip("the hard limit on open files is too low")
     daemon = t.daemon(echo_ini())
-    open_ws(t, daemon.port("main")).finish()
-    before, files = daemon.rss_kib(), daemon.open_files()
+    files = warm(t, daemon)
+    before = daemon.rss_kib()
     crowd = Crowd(t, daemon.port("main"), each, each)
     assert daemon.open_files() >= 2 * each
     for size in (10, 125, 2000):
@@ -165,7 +175,7 @@ def check_cost(name, daemon, before, count):
 @limit(120)
 @flavours("plain")
 def test_load_client_that_does_not_read_costs_buffer_limit_and_no_more(t):
-    count = 12
+    count = 24
     cases = []
     for name, (start, data) in PUSHED.items():
         daemon = t.daemon(echo_ini())
@@ -196,7 +206,7 @@ def test_load_client_that_does_not_read_costs_buffer_limit_and_no_more(t):
 @limit(120)
 @flavours("plain")
 def test_load_relay_to_one_who_does_not_read_costs_buffer_limit_and_no_more(t):
-    count = 12
+    count = 24
     cases = []
     for name, payload, repeat in (("large", bytes(1 << 20), 1), ("small", b"x", 10_000)):
         for by_client in (True, False):
@@ -255,8 +265,7 @@ def test_load_byte_by_byte_senders(t):
 def test_load_short_connections_one_after_another(t):
     daemon = t.daemon(echo_ini())
     port = daemon.port("main")
-    open_ws(t, port).finish()
-    files = daemon.open_files()
+    files = warm(t, daemon)
 
     def visit():
         for i in range(50 if SANITIZED else 300):
@@ -294,8 +303,7 @@ def test_load_clients_killed_inside_large_messages_do_not_make_it_spin(t):
     ini = echo_ini() + "[route app]\nPath=/app\nAction=forward\nBackend=app\nMaxMessageSize=0\nCloseTimeout=1s\n"
     daemon = t.daemon(ini + f"[backend app]\nAddress={backend.address}\n")
     port = daemon.port("main")
-    open_ws(t, port).finish()
-    files = daemon.open_files()
+    files = warm(t, daemon)
     large = frame(BINARY, bytes(4 << 20))
     for how in ("close", "abort"):
         for cut in (5, 1000, 1 << 20, 3 << 20):
@@ -325,8 +333,7 @@ def test_load_clients_killed_inside_large_messages_do_not_make_it_spin(t):
 @flavours("plain", "asan")
 def test_load_a_thousand_clients_killed_at_once(t):
     daemon = t.daemon(echo_ini())
-    open_ws(t, daemon.port("main")).finish()
-    files = daemon.open_files()
+    files = warm(t, daemon)
     crowd = Crowd(t, daemon.port("main"), 500, 500)
     crowd.do("echo 1000")
     crowd.kill()
@@ -337,8 +344,7 @@ def test_load_a_thousand_clients_killed_at_once(t):
 @limit(120)
 def test_load_killed_process_in_the_middle_of_sending(t):
     daemon = t.daemon(echo_ini())
-    open_ws(t, daemon.port("main")).finish()
-    files = daemon.open_files()
+    files = warm(t, daemon)
     flood = (
         "import socket, sys\n"
         "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"

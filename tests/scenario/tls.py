@@ -15,6 +15,24 @@ from wire import BINARY, TEXT, check_101, connect, handshake_head, open_ws, requ
 ECHO = "[route ws]\nPath=/ws\nAction=echo\n"
 FAILURES = (ssl.SSLError, ConnectionResetError, BrokenPipeError)
 
+# what a strict verifier wants (RFC 5280), which Python is since 3.13
+CA_CONFIG = """
+[req]
+distinguished_name=name
+x509_extensions=ca
+[name]
+[ca]
+basicConstraints=critical,CA:TRUE
+keyUsage=critical,keyCertSign,cRLSign
+subjectKeyIdentifier=hash
+"""
+LEAF_EXTENSIONS = """\
+basicConstraints=critical,CA:FALSE
+keyUsage=critical,digitalSignature
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid
+"""
+
 
 class Authority:
     """A certificate authority in t.tmp."""
@@ -26,8 +44,11 @@ class Authority:
         self.folder.mkdir()
         self.pem = self.folder / "ca.pem"
         self._count = 0
+        config = self.folder / "ca.cnf"
+        config.write_text(CA_CONFIG)
         key = self._key("ca")
-        self._openssl("req", "-x509", "-new", "-key", key, "-subj", f"/CN=Test {name}", "-days", "30", "-out", self.pem)
+        subject = ["-subj", f"/CN=Test {name}", "-days", "30"]
+        self._openssl("req", "-x509", "-new", "-config", config, "-key", key, *subject, "-out", self.pem)
 
     def _openssl(self, *args):
         done = subprocess.run(
@@ -53,7 +74,7 @@ class Authority:
         extensions = self.folder / f"{name}.ext"
         alternatives = ",".join(("IP:" if n.replace(".", "").isdigit() else "DNS:") + n for n in names)
         usage = "clientAuth" if client else "serverAuth"
-        extensions.write_text(f"subjectAltName={alternatives}\nextendedKeyUsage={usage}\n")
+        extensions.write_text(f"{LEAF_EXTENSIONS}subjectAltName={alternatives}\nextendedKeyUsage={usage}\n")
         self._openssl("req", "-new", "-key", key, "-subj", f"/CN={names[0]}", "-out", request)
         ca = ["-CA", self.pem, "-CAkey", self.folder / "ca.key", "-CAcreateserial"]
         self._openssl("x509", "-req", "-in", request, *ca, "-days", "20", "-extfile", extensions, "-out", pem)

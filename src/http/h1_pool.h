@@ -1,0 +1,39 @@
+/*
+ * Connections to http backends that wait for their next request: one pool for
+ * each worker, kept apart by address.  One thread.
+ *
+ * At most H1_POOL_PER_ADDRESS for an address and H1_POOL_MAX in all wait; each for
+ * H1_POOL_IDLE_MS, less than the 5 s after which common servers (Node, Apache) close, so that a
+ * request seldom meets a connection that is on its way out.
+ */
+#ifndef HTTP_H1_POOL_H
+#define HTTP_H1_POOL_H
+
+#include "base/addr.h"
+#include "http/stream.h"
+
+#define H1_POOL_PER_ADDRESS 64
+#define H1_POOL_MAX 1024
+#define H1_POOL_IDLE_MS 4000
+
+struct h1_pool;
+struct transport;
+
+struct h1_pool *h1_pool_new(struct loop *loop); /* NULL without memory */
+void h1_pool_free(struct h1_pool *p);		/* closes what waits; NULL is nothing */
+
+/*
+ * The connection to this address that waited last and is still good (its peer has neither closed it nor said anything), for
+ * h1_client_start_on, which has to be called at once; or NULL.
+ */
+struct transport *h1_pool_get(struct h1_pool *p, const struct addr *to);
+
+/*
+ * The user is done with a stream of h1_client whose response is over: its connection waits for the next request to
+ * this address if it can, else it is closed.  The stream is over.
+ */
+void h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s);
+
+size_t h1_pool_count(const struct h1_pool *p); /* connections that wait */
+
+#endif
