@@ -35,6 +35,12 @@ static const struct ws_rules msg_client = { .check_utf8 = true }; /* reads what 
 static const struct ws_rules msg_server = { .masked = true, .check_utf8 = true };
 static const struct ws_rules msg_deflate = { .check_utf8 = true, .allow_rsv1 = true };
 static const struct ws_rules msg_ten = { .check_utf8 = true, .max_message = 10 };
+static const struct ws_rules msg_ten_deflate = {
+	.check_utf8 = true, .max_message = 10, .allow_rsv1 = true
+};
+static const struct ws_rules msg_ten_inflated = {
+	.check_utf8 = true, .max_message = 10, .allow_rsv1 = true, .inflated = true
+};
 static const struct ws_rules msg_unchecked = { .check_utf8 = false };
 
 static void __attribute__((format(printf, 2, 3))) msg_put(struct msg_log *log, const char *fmt, ...)
@@ -550,6 +556,24 @@ START_TEST(ws_msg_refuses_a_message_that_is_too_big_before_its_first_byte_too_mu
 		/* control frames do not count */
 		{ &msg_ten, "0208\"01234567\" 890b\"0123456789a\" 8002\"89\"",
 		    "<0208 D\"01234567\" .>[89 \"0123456789a\"]<8002 D\"89\" !>" },
+		/* compressed ones, when nobody inflates them */
+		{ &msg_ten_deflate, "c10b", "BAD 1009" },
+		{ &msg_ten_deflate, "420a\"0123456789\" 8001\"a\"",
+		    "<420a D\"0123456789\" .>BAD 1009" },
+	};
+
+	msg_check_rows(rows, UNIT_COUNT(rows));
+}
+END_TEST
+
+START_TEST(ws_msg_leaves_the_length_of_what_is_inflated_to_the_caller)
+{
+	static const struct msg_row rows[] = {
+		{ &msg_ten_inflated, "c10b\"0123456789a\"", "<c10b D\"0123456789a\" !>" },
+		{ &msg_ten_inflated, "420a\"0123456789\" 8001\"a\" 820b",
+		    "<420a D\"0123456789\" .><8001 D\"a\" !>BAD 1009" },
+		{ &msg_ten_inflated, "020a\"0123456789\" 8001\"a\"",
+		    "<020a D\"0123456789\" .>BAD 1009" },
 	};
 
 	msg_check_rows(rows, UNIT_COUNT(rows));
@@ -677,6 +701,7 @@ main(void)
 		ws_msg_reads_closes_and_refuses_bad_ones,
 		ws_msg_knows_the_close_codes_that_may_be_sent,
 		ws_msg_refuses_a_message_that_is_too_big_before_its_first_byte_too_much,
+		ws_msg_leaves_the_length_of_what_is_inflated_to_the_caller,
 		ws_msg_counts_without_overflow,
 		ws_msg_unmasks_control_payload_where_it_lies,
 		ws_msg_hands_out_payload_and_headers_in_place,

@@ -143,18 +143,12 @@ on_closed(void *arg, const struct stream_info *info)
 	(void)info;
 }
 
-void
-uw_setup(const char *route, const char *backend)
+static void
+uw_setup_text(const char *text)
 {
 	struct gateway_env env = { .closed = on_closed };
-	char text[512];
 
 	memset(&uw, 0, sizeof(uw));
-	snprintf(text, sizeof(text),
-	    "[websocket]\nKeepAliveInterval=0\nBufferLimit=4K\n"
-	    "[route w]\nPath=/\nAction=forward\nBackend=b\n%s\n"
-	    "[backend b]\nAddress=unix:/nowhere\n%s\n",
-	    route, backend);
 	unit_config_good(&uw.uc, text);
 	ck_assert_ptr_nonnull(uw.loop = loop_new());
 	ck_assert_ptr_nonnull(uw.log = log_new("/dev/null", LOG_L_DEBUG, LOG_F_TEXT));
@@ -166,6 +160,32 @@ uw_setup(const char *route, const char *backend)
 	uw.info.listen = &uw.uc.c->listen[0];
 	uw.info.client = (const struct sockaddr *)&uw.peer;
 	uw.info.http = "1.1";
+}
+
+void
+uw_setup(const char *route, const char *backend)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+	    "[websocket]\nKeepAliveInterval=0\nBufferLimit=4K\n"
+	    "[route w]\nPath=/\nAction=forward\nBackend=b\n%s\n"
+	    "[backend b]\nAddress=unix:/nowhere\n%s\n",
+	    route, backend);
+	uw_setup_text(text);
+}
+
+void
+uw_setup_echo(const char *route)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text),
+	    "[websocket]\nKeepAliveInterval=0\nBufferLimit=4K\n"
+	    "[route w]\nPath=/\nAction=echo\n%s\n",
+	    route);
+	uw_setup_text(text);
+	uw.echo = true;
 }
 
 void
@@ -189,7 +209,7 @@ uw_try_open(struct stream *app)
 	fake_init(&uw.app);
 	memset(&ss, 0, sizeof(ss));
 	session_init(&ss, uw.gw, SESSION_FORWARD, &uw.client.s, &r, &uw.uc.c->route[0]);
-	if (ws_start(&ss, app != NULL ? app : &uw.app.s) == 0)
+	if (ws_start(&ss, uw.echo ? NULL : app != NULL ? app : &uw.app.s) == 0)
 		return 0;
 	session_clear(&ss);
 	return -1;

@@ -33,11 +33,14 @@ struct uw {
 	struct stream_info info;
 	struct sockaddr_in peer;
 	struct uw_fake client, app;
+	bool echo; /* there is no backend */
 };
 extern struct uw uw;
 
 /* A gateway whose only route has these keys, and its [backend] those. */
 void uw_setup(const char *route, const char *backend);
+/* The same with Action=echo. */
+void uw_setup_echo(const char *route);
 void uw_clear(void);
 
 /* Open the WebSocket; app: the stream to the backend, NULL is the fake one.  -1 without memory. */
