@@ -136,15 +136,16 @@ reader_begin_data(
 {
 	const struct ws_frame *f = &ev->frame;
 	uint64_t before = f->opcode == WS_CONT ? r->message_n : 0;
+	bool compressed = f->opcode == WS_CONT ? r->compressed : f->rsv1;
 
-	if (rules->max_message != 0 &&
+	if (rules->max_message != 0 && !(compressed && rules->inflated) &&
 	    (before > rules->max_message || f->length > rules->max_message - before)) {
 		reader_bad(r, ev, WS_CLOSE_TOO_BIG, "message is too big");
 		return;
 	}
 	if (f->opcode != WS_CONT) {
 		r->opcode = f->opcode;
-		r->compressed = f->rsv1;
+		r->compressed = compressed;
 		r->utf8 = WS_UTF8_START;
 	}
 	r->message_n = before + f->length;

@@ -42,6 +42,8 @@ struct ws_rules {
 	bool masked;	      /* frames must be masked (we are the server); else must not (1002) */
 	bool check_utf8;      /* text must be UTF-8 (1007); close reasons are always checked */
 	bool allow_rsv1;      /* on the first frame of a data message (RFC 7692 6) */
+	bool inflated;	      /* the caller inflates messages with RSV1: their length is what comes
+			       * out, which the caller judges; max_message is for the others */
 };
 
 struct ws_reader {

@@ -131,6 +131,33 @@ backend_check_protocol(
 	}
 }
 
+/* Balancing looks at all addresses for each connection (policy/balance.h). */
+#define BACKEND_MAX_ADDRESSES 256
+
+static void
+backend_check_health(
+    const struct config_backend *b, const struct config_tsection *s, struct config_report *rep)
+{
+	struct config_place at;
+
+	if (b->address.n > BACKEND_MAX_ADDRESSES) {
+		config_place(&at, s, "Address");
+		config_error(rep, at.file, at.line, "%s Address: there are %zu; expected at most %d",
+		    at.title, b->address.n, BACKEND_MAX_ADDRESSES);
+	}
+	if (b->health_check_path == NULL)
+		return;
+	config_place(&at, s, "HealthCheckPath");
+	if (b->protocol != CONFIG_PROTOCOL_HTTP)
+		config_error(rep, at.file, at.line,
+		    "%s HealthCheckPath: only an http backend answers a GET; expected this key "
+		    "left out",
+		    at.title);
+	else if (b->health_check_interval_ms == 0)
+		config_warn(rep, at.file, at.line,
+		    "%s HealthCheckPath has no effect: HealthCheckInterval is 0", at.title);
+}
+
 void
 config_check_backend(const struct config *c, struct config_report *rep)
 {
@@ -139,6 +166,7 @@ config_check_backend(const struct config *c, struct config_report *rep)
 	for (size_t i = 0; i < c->n_backend; i++) {
 		backend_check_used(c, &c->backend[i], rep);
 		backend_check_protocol(&c->backend[i], &s[i], rep);
+		backend_check_health(&c->backend[i], &s[i], rep);
 		websocket_check_keepalive(c->backend[i].keepalive_interval_ms,
 		    c->backend[i].keepalive_timeout_ms, &s[i], rep);
 	}

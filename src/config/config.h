@@ -186,6 +186,9 @@ struct config {
 	size_t n_backend;
 	/* what config_dump needs: private to config/ */
 	struct config_sources *sources;
+	/* what a higher layer keeps as long as the snapshot lives: set before it is shared */
+	void *attached;
+	void (*attached_free)(void *attached);
 };
 
 /* One `--set SECTION.KEY=VALUE` or `SECTION.NAME.KEY=VALUE`, as given. */

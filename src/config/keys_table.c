@@ -163,7 +163,6 @@ const struct config_key config_keys[] = {
 		"prefix; the order in the file does not matter." },
 	{ ROUTE("Action", action), .type = CONFIG_T_ENUM, .words = action_words, .def = "",
 	    .required = true, .example = "echo",
-	    UNBUILT_BUT("proxying ordinary HTTP requests", "echo forward static"),
 	    .doc =
 		"What is done. echo: WebSocket only, the gateway echoes. forward: WebSocket only, "
 		"frames go to Backend. proxy: ordinary HTTP requests and WebSockets go to an http "
@@ -260,8 +259,7 @@ const struct config_key config_keys[] = {
 	/* [backend NAME] */
 	{ BACKEND("Address", address), .type = CONFIG_T_ADDRS, .def = "", .required = true,
 	    .accept = config_accept_backend, .expected = "unix:PATH, unix:@NAME or HOST:PORT",
-	    .example = "unix:/run/app/app.sock",
-	    UNBUILT_BUT("a backend with more than one address", "1"),
+	    .example = "unix:/run/app/app.sock", .unique = true,
 	    .doc = "Where the application listens: one or more of unix:PATH, unix:@NAME (abstract) "
 		   "and HOST:PORT." },
 	{ BACKEND("Protocol", protocol), .type = CONFIG_T_ENUM, .words = protocol_words,
@@ -277,7 +275,7 @@ const struct config_key config_keys[] = {
 		"The type of the messages made from a raw backend's bytes: text or binary; empty "
 		"is binary for stream and packet, text for lines." },
 	{ BACKEND("Balance", balance), .type = CONFIG_T_ENUM, .words = balance_words,
-	    .def = "least-connections", UNBUILT("a backend with more than one address"),
+	    .def = "least-connections",
 	    .doc = "Which address gets a new connection; source goes by the client's address." },
 	{ BACKEND("ConnectTimeout", connect_timeout_ms), .type = CONFIG_T_TIME, .min = 1,
 	    .max = HOURS(1), .def = "5s",
@@ -293,21 +291,19 @@ const struct config_key config_keys[] = {
 	    .infinity = true, .def = "infinity",
 	    .doc = "Keep-alive toward an http backend's WebSocket, as in [websocket]." },
 	{ BACKEND("HealthCheckInterval", health_check_interval_ms), .type = CONFIG_T_TIME,
-	    .max = DAYS(1), .def = "0", UNBUILT("health checking"),
+	    .max = DAYS(1), .def = "0",
 	    .doc = "How often each address is checked by connecting to it; 0 is off." },
 	{ BACKEND("HealthCheckPath", health_check_path), .type = CONFIG_T_STRING, .def = "",
 	    .accept = config_accept_slash, .expected = "a path that begins with /",
-	    UNBUILT("health checking"),
 	    .doc = "The active check is a GET of this path; 2xx or 3xx is up." },
 	{ BACKEND("MaxFails", max_fails), .type = CONFIG_T_UINT, .max = 1000000, .def = "3",
-	    UNBUILT("health checking"),
 	    .doc =
 		"After so many failures in a row an address rests for FailTimeout; 0 is never." },
 	{ BACKEND("FailTimeout", fail_timeout_ms), .type = CONFIG_T_TIME, .min = 1, .max = DAYS(1),
-	    .def = "10s", UNBUILT("health checking"),
+	    .def = "10s",
 	    .doc = "How long an address rests after MaxFails failures." },
 	{ BACKEND("MaxConnections", max_connections), .type = CONFIG_T_UINT, .max = 10000000,
-	    .def = "0", UNBUILT("limiting the connections of a backend"),
+	    .def = "0",
 	    .doc = "Connections at once to each address; 0 is no limit." },
 	{ BACKEND("SendProxyProtocol", send_proxy_protocol), .type = CONFIG_T_ENUM,
 	    .words = proxy_words, .def = "off", UNBUILT("the PROXY protocol"),

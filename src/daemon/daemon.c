@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/ws_deflate.h"
 #include "daemon/daemon.h"
 #include "daemon/front.h"
 #include "daemon/notify.h"
@@ -43,6 +44,7 @@ struct daemon {
 	struct loop *loop;		/* owned */
 	struct resolver *resolver;	/* owned */
 	struct limits *limits;		/* owned */
+	struct ws_deflate_memory deflate_memory;	/* of all workers */
 	struct worker **worker;		/* owned */
 	size_t n_workers, next_worker, n_drained;
 	uint64_t max_connections, nofile, next_id;
@@ -110,6 +112,7 @@ static int
 daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted)
 {
 	uint64_t per_client = d->config->server.max_connections_per_client, n = daemon_load(d);
+	size_t refusals = 0;
 	uint8_t key[16];
 
 	*counted = false;
@@ -118,7 +121,9 @@ daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted
 			log_warn(d->log, "MaxConnections=%llu is reached",
 			    (unsigned long long)d->max_connections);
 		d->over_limit = true;
-		if (n >= d->max_connections + DAEMON_REFUSALS)
+		for (size_t i = 0; i < d->n_workers; i++)
+			refusals += worker_refusals(d->worker[i]);
+		if (refusals >= DAEMON_REFUSALS)
 			return -1;
 	} else {
 		d->over_limit = false;
@@ -380,7 +385,8 @@ daemon_start_workers(struct daemon *d)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
 		struct worker_env env = { .index = i, .main = d->loop, .resolver = d->resolver,
-		    .limits = d->limits, .log = d->log, .access = d->access,
+		    .limits = d->limits, .deflate_memory = &d->deflate_memory,
+		    .log = d->log, .access = d->access,
 		    .drained = daemon_on_drained, .arg = d };
 
 		if ((d->worker[i] = worker_new(&env)) == NULL)
@@ -492,6 +498,7 @@ daemon_test(const struct daemon_options *o)
 {
 	struct config *c;
 	struct front f;
+	char err[400];
 	int status;
 
 	if ((status = daemon_check_file(o)) != 0)
@@ -500,6 +507,10 @@ daemon_test(const struct daemon_options *o)
 	if (c == NULL)
 		return EXIT_CONFIG;
 	status = front_load_tls(&f, NULL, c, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;
+	if (privileges_check(&c->server, err, sizeof(err)) == -1) {
+		daemon_report(NULL, true, err);
+		status = EXIT_CONFIG;
+	}
 	front_clear(&f);
 	config_unref(c);
 	return status;

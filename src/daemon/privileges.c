@@ -55,6 +55,16 @@ privileges_look_up(const struct config_server *s, uid_t *uid, gid_t *gid, const 
 }
 
 int
+privileges_check(const struct config_server *s, char *err, size_t size)
+{
+	const char *name;
+	uid_t uid;
+	gid_t gid;
+
+	return privileges_look_up(s, &uid, &gid, &name, err, size);
+}
+
+int
 privileges_drop(const struct config_server *s, char *err, size_t size)
 {
 	const char *name, *what;

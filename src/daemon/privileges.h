@@ -10,6 +10,9 @@
 /* Raise the limit on open files to its hard limit; the limit in force. */
 uint64_t privileges_raise_nofile(void);
 
+/* Whether User and Group exist; 0, or -1 with err. */
+int privileges_check(const struct config_server *s, char *err, size_t size);
+
 /*
  * Take on User and Group when started as root, with the user's own supplementary groups only. 0, or -1 with err: no such user,
  * not permitted. Nothing when neither is set.  When not root and User is another one, an error.

@@ -19,7 +19,7 @@ struct worker {
 	struct gateway *gw;		/* owned */
 	pthread_t thread;
 	bool started;
-	_Atomic size_t load;
+	_Atomic size_t load, refusals;
 	struct loop_msg drained;	/* to the main loop, once */
 };
 
@@ -62,7 +62,7 @@ worker_on_closed(void *arg, const struct stream_info *info)
 		addr_client_key(info->client, key);
 		limits_remove(w->env.limits, key);
 	}
-	atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(info->refused ? &w->refusals : &w->load, 1, memory_order_relaxed);
 }
 
 static void
@@ -120,7 +120,8 @@ worker_accept(struct worker *w, const struct http_accepted *a, bool counted)
 		return;
 	}
 	msg->a = *a;
-	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(a->refuse != 0 ? &w->refusals : &w->load, 1,
+	    memory_order_relaxed);
 	loop_post(w->loop, &msg->m);
 }
 
@@ -144,6 +145,12 @@ worker_drain(struct worker *w, uint64_t spread_ms)
 		return;
 	msg->spread_ms = spread_ms;
 	loop_post(w->loop, &msg->m);
+}
+
+size_t
+worker_refusals(const struct worker *w)
+{
+	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
 }
 
 size_t
@@ -188,7 +195,8 @@ worker_new(const struct worker_env *env)
 {
 	struct worker *w;
 	struct gateway_env ge = { .resolver = env->resolver, .log = env->log,
-	    .access = env->access, .closed = worker_on_closed };
+	    .access = env->access, .deflate_memory = env->deflate_memory,
+	    .closed = worker_on_closed };
 
 	if ((w = mem_zalloc(sizeof(*w))) == NULL)
 		return NULL;

@@ -9,6 +9,7 @@
 
 struct worker;
 struct limits;
+struct ws_deflate_memory;
 struct loop;
 
 struct worker_env {
@@ -16,6 +17,7 @@ struct worker_env {
 	struct loop *main;		/* borrowed: where `drained` is called */
 	struct resolver *resolver;	/* borrowed */
 	struct limits *limits;		/* borrowed */
+	struct ws_deflate_memory *deflate_memory;	/* borrowed */
 	struct log *log, *access;	/* borrowed */
 	void (*drained)(void *arg);	/* on the main loop: nothing is left on this worker */
 	void *arg;
@@ -29,8 +31,9 @@ struct worker *worker_new(const struct worker_env *env);	/* started; NULL: errno
 void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
-/* Connections that it serves or that are on their way to it. */
+/* Connections that it serves or that are on their way to it; and beside them those that are only told of a limit. */
 size_t worker_load(const struct worker *w);
+size_t worker_refusals(const struct worker *w);
 
 /* Hand a connection over; counted: it is in limits.  Everything in a is disposed of, whatever happens. */
 void worker_accept(struct worker *w, const struct http_accepted *a, bool counted);

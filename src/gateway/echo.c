@@ -1,5 +1,6 @@
 /* echo: the gateway answers by itself. */
 #include "base/log.h"
+#include "gateway/extension.h"
 #include "gateway/ws.h"
 
 void
@@ -7,11 +8,18 @@ echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route)
 {
 	struct session ss = { 0 };
-	struct http_field field;
-	struct span subprotocol = session_pick_subprotocol(r->head, &route->ws.subprotocols);
+	struct http_field field[2] = { { SPAN_LIT("Sec-WebSocket-Protocol"),
+	    session_pick_subprotocol(r->head, &route->ws.subprotocols) } };
+	size_t n = field[0].value.n > 0 ? 1 : 0;
+	char text[WS_EXT_TEXT];
+	struct ws_ext ext;
+	bool deflate;
 
 	session_init(&ss, gw, SESSION_WEBSOCKET, s, r, route);
-	if (session_set_subprotocol(&ss, subprotocol) == -1 || ws_start(&ss, NULL) == -1) {
+	deflate = extension_answer(&ss, r->head, &ext);
+	if (session_set_subprotocol(&ss, field[0].value) == -1 ||
+	    (deflate && extension_say(&ss, &ext, text, &field[n++]) == -1) ||
+	    ws_start(&ss, NULL, deflate ? &ext : NULL) == -1) {
 		struct session_end e = { .by = SESSION_BY_GATEWAY, .reason = "out of memory" };
 
 		e.status = reply_send(s, REPLY_INTERNAL, false, "out of memory");
@@ -19,7 +27,5 @@ echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
 		session_clear(&ss);
 		return;
 	}
-	field.name = SPAN_LIT("Sec-WebSocket-Protocol");
-	field.value = subprotocol;
-	stream_accept(s, &field, subprotocol.n > 0 ? 1 : 0);
+	stream_accept(s, field, n);
 }

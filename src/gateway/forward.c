@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "gateway/extension.h"
 #include "gateway/forward_head.h"
 #include "gateway/ws.h"
 #include "http/raw_client.h"
@@ -27,6 +28,8 @@ struct forward {
 	struct loop_timer timer;	/* while a refusal's body is passed on */
 	uint64_t bytes;			/* of a refusal's body */
 	unsigned status;		/* of the refusal that is being passed on */
+	struct ws_ext ext;		/* permessage-deflate as the client will be answered */
+	bool has_ext;
 	bool responding;
 };
 
@@ -142,26 +145,44 @@ forward_gone(struct forward *f)
 	loop_object_free_later(f->ss.gw->env.loop, f);
 }
 
+/* The session becomes a WebSocket.  field has room for one more; 0, or -1 without memory. */
+static int
+forward_open(struct forward *f, struct span subprotocol, struct http_field *field, size_t n)
+{
+	struct stream *s = f->ss.s;
+	char text[WS_EXT_TEXT];
+
+	if (session_set_subprotocol(&f->ss, subprotocol) == -1 ||
+	    (f->has_ext && extension_say(&f->ss, &f->ext, text, &field[n++]) == -1) ||
+	    ws_start(&f->ss, f->backend, f->has_ext ? &f->ext : NULL) == -1)
+		return -1;
+	stream_accept(s, field, n);
+	stream_release(s, STREAM_HOLD_BACKEND);
+	return 0;
+}
+
 static void
 forward_accept(struct forward *f, const struct http_head *h)
 {
-	struct http_field field[HTTP1_MAX_FIELDS];
+	struct http_field field[HTTP1_MAX_FIELDS + 1];
 	size_t n = forward_response_fields(h, field);
-	struct stream *s = f->ss.s, *b = f->backend;
+	struct ws_ext passed;
 	struct span subprotocol;
 	const char *wrong;
+	bool passes;
 
-	if ((wrong = forward_check_101(f->head, h, &subprotocol)) != NULL) {
+	if ((wrong = forward_check_101(f->head, h, &subprotocol)) != NULL ||
+	    (wrong = extension_judge(f->head->extensions, h, &passed, &passes)) != NULL) {
 		forward_refuse(f, REPLY_BAD_GATEWAY, wrong);
 		return;
 	}
-	if (session_set_subprotocol(&f->ss, subprotocol) == -1 || ws_start(&f->ss, b) == -1) {
+	if (passes)
+		f->ext = passed;
+	f->has_ext = passes || (f->has_ext && !extension_declined(h));
+	if (forward_open(f, subprotocol, field, n) == -1)
 		forward_refuse(f, REPLY_INTERNAL, "out of memory");
-		return;
-	}
-	stream_accept(s, field, n);
-	stream_release(s, STREAM_HOLD_BACKEND);
-	forward_gone(f);
+	else
+		forward_gone(f);
 }
 
 /* Another status: that response, whole. */
@@ -255,18 +276,14 @@ static void
 forward_raw(struct forward *f, int fd)
 {
 	bool packets = f->ss.route->backend->protocol == CONFIG_PROTOCOL_PACKET;
-	struct stream *s = f->ss.s, *b;
-	struct http_field field = { SPAN_LIT("Sec-WebSocket-Protocol"), f->subprotocol };
+	struct http_field field[2] = { { SPAN_LIT("Sec-WebSocket-Protocol"), f->subprotocol } };
 
-	b = raw_client_start(f->ss.gw->env.loop, fd, packets, NULL, NULL);
-	if (b == NULL || session_set_subprotocol(&f->ss, f->subprotocol) == -1 ||
-	    ws_start(&f->ss, b) == -1) {
-		f->backend = b;
+	f->backend = raw_client_start(f->ss.gw->env.loop, fd, packets, NULL, NULL);
+	if (f->backend == NULL ||
+	    forward_open(f, f->subprotocol, field, f->subprotocol.n > 0 ? 1 : 0) == -1) {
 		forward_refuse(f, REPLY_INTERNAL, "out of memory");
 		return;
 	}
-	stream_accept(s, &field, f->subprotocol.n > 0 ? 1 : 0);
-	stream_release(s, STREAM_HOLD_BACKEND);
 	mem_free(f->subprotocol_text);
 	forward_gone(f);
 }
@@ -337,6 +354,7 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 	f->ss.backend = &route->backend->address.v[0];
 	stream_attach(s, &forward_client_events, f);
 	stream_hold(s, STREAM_HOLD_BACKEND);
+	f->has_ext = extension_answer(&f->ss, r->head, &f->ext);
 	if (forward_prepare(f, r) == -1 ||
 	    (f->dial = dial_start(gw->env.loop, gw->env.resolver, f->ss.backend, packets,
 	    route->backend->connect_timeout_ms, forward_on_dialled, f)) == NULL)

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "codec/ws_ext.h"
 #include "gateway/forward_head.h"
 #include "policy/subprotocol.h"
 
@@ -92,6 +93,32 @@ maker_subprotocols(struct head_maker *m, const struct http_head *head,
 	buf_clear(&b);
 }
 
+/* Compression=passthrough: the offers of permessage-deflate that can be answered, as one list. */
+static void
+maker_extensions(struct head_maker *m, const struct http_head *head)
+{
+	struct span list, item;
+	enum ws_ext_kind kind;
+	struct ws_ext offer;
+	struct buf b;
+
+	buf_init(&b, HTTP1_MAX_HEAD);
+	for (size_t i = 0; i < head->n_fields; i++) {
+		if (!span_eq_nocase(head->field[i].name, SPAN_LIT("Sec-WebSocket-Extensions")))
+			continue;
+		list = head->field[i].value;
+		while ((kind = ws_ext_next(&list, WS_EXT_OFFER, &offer, &item)) != WS_EXT_END &&
+		    kind != WS_EXT_BAD)
+			if (kind == WS_EXT_DEFLATE &&
+			    ((b.n > 0 && buf_append(&b, ", ", 2) == -1) ||
+			    buf_append_span(&b, item) == -1))
+				m->failed = true;
+	}
+	if (b.n > 0)
+		maker_field(m, SPAN_LIT("Sec-WebSocket-Extensions"), buf_span(&b));
+	buf_clear(&b);
+}
+
 /* X-Forwarded-* and X-Real-IP. */
 static void
 maker_forwarded(struct head_maker *m, const struct stream_info *info, const struct http_head *head)
@@ -126,6 +153,7 @@ maker_finish(struct head_maker *m, const struct h1_request *r)
 		return NULL;
 	if (m->b.n > 0)
 		memcpy(f->data, m->b.p, m->b.n);
+	f->r = *r;
 	f->r.method = head_real(f, r->method);
 	f->r.path = head_real(f, r->path);
 	f->r.authority = head_real(f, r->authority);
@@ -134,6 +162,8 @@ maker_finish(struct head_maker *m, const struct h1_request *r)
 	for (size_t i = 0; i < m->n; i++) {
 		f->field[i].name = head_real(f, m->field[i].name);
 		f->field[i].value = head_real(f, m->field[i].value);
+		if (span_eq(f->field[i].name, SPAN_LIT("Sec-WebSocket-Extensions")))
+			f->extensions = f->field[i].value;
 		if (span_eq(f->field[i].name, SPAN_LIT("Sec-WebSocket-Protocol"))) {
 			f->offers_subprotocol = true;
 			f->offered = f->field[i].value;
@@ -141,8 +171,21 @@ maker_finish(struct head_maker *m, const struct h1_request *r)
 	}
 	f->r.field = f->field;
 	f->r.n_fields = m->n;
-	f->r.websocket = true;
 	return f;
+}
+
+/* An ordinary request's body, and what else is its own (RFC 9110 8.6, 10.1.1). */
+static void
+maker_request(struct head_maker *m, const struct http_head *head, struct h1_request *out)
+{
+	static const char *const with_content[] = { "POST", "PUT", "PATCH", NULL };
+
+	out->body = head->body;
+	out->content_length = head->content_length;
+	if (head->body == HTTP_BODY_NONE && name_in(head->method, with_content))
+		out->body = HTTP_BODY_LENGTH;
+	if (head->expect_continue && head->body != HTTP_BODY_NONE)
+		maker_field(m, SPAN_LIT("Expect"), SPAN_LIT("100-continue"));
 }
 
 struct forward_head *
@@ -157,7 +200,8 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 	memset(&m, 0, sizeof(m));
 	memset(&out, 0, sizeof(out));
 	buf_init(&m.b, 2 * HTTP1_MAX_HEAD);
-	out.method = maker_put(&m, SPAN_LIT("GET"));
+	out.websocket = r->ws != WS_REQUEST_NONE;
+	out.method = maker_put(&m, out.websocket ? SPAN_LIT("GET") : head->method);
 	out.path = maker_put(&m, head->path);
 	out.authority = maker_put(&m, head->authority);
 	if (head->query.p != NULL) {
@@ -172,7 +216,12 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 			continue;
 		maker_field(&m, head->field[i].name, head->field[i].value);
 	}
-	maker_subprotocols(&m, head, &route->ws.subprotocols);
+	if (out.websocket && route->ws.compression == CONFIG_COMPRESSION_PASSTHROUGH)
+		maker_extensions(&m, head);
+	if (out.websocket)
+		maker_subprotocols(&m, head, &route->ws.subprotocols);
+	else
+		maker_request(&m, head, &out);
 	if (route->backend->forwarded_headers == CONFIG_FORWARDED_X)
 		maker_forwarded(&m, info, head);
 	f = maker_finish(&m, &out);
@@ -187,8 +236,6 @@ forward_check_101(const struct forward_head *f, const struct http_head *h, struc
 	struct span list = f->offered, item;
 
 	*subprotocol = SPAN_NONE;
-	if (http_head_find(h, "Sec-WebSocket-Extensions") != NULL)
-		return "the backend's 101 has an extension that was not offered";
 	if (chosen == NULL)
 		return NULL;
 	if (http_head_count(h, "Sec-WebSocket-Protocol") > 1)

@@ -1,5 +1,5 @@
 /*
- * The heads of a handshake on its way to an http backend and back: which fields pass, which are rebuilt.
+ * The heads of a handshake or an ordinary request on its way to an http backend and back: which fields pass, which are rebuilt.
  * Internal to gateway/.
  */
 #ifndef GATEWAY_FORWARD_HEAD_H
@@ -13,21 +13,23 @@ struct forward_head {
 	struct h1_request r;
 	bool offers_subprotocol;
 	struct span offered;		/* what was passed on of Sec-WebSocket-Protocol, one comma-separated list */
+	struct span extensions;		/* the same of Sec-WebSocket-Extensions; n 0: nothing */
 	struct http_field field[HTTP1_MAX_FIELDS + 8];
 	char data[];
 };
 
 /*
- * A copy of a WebSocket request for the backend: path, query and end-to-end fields unchanged; hop-by-hop
+ * A copy of a request for the backend: path, query and end-to-end fields unchanged; hop-by-hop
  * fields (RFC 9110 7.6.1), framing and the handshake's own fields left out; subprotocols filtered by the
  * route's Subprotocols; forwarding fields (X-Forwarded-*, X-Real-IP, Forwarded) of the client removed and
- * set anew by ForwardedHeaders.  NULL without memory or when there are too many fields.  The caller frees (mem_free).
+ * set anew by ForwardedHeaders.  An ordinary request keeps its method, and its body is described anew
+ * (Expect: 100-continue passes, other expectations do not).  NULL without memory or when there are too many fields.  The caller frees (mem_free).
  */
 struct forward_head *forward_head_new(const struct stream_info *info, const struct stream_request *r,
     const struct config_route *route);
 
 /*
- * Judge a backend's 101: only an offered subprotocol, no extension that was not offered (RFC 6455 4.1).
+ * Judge a backend's 101: only an offered subprotocol (RFC 6455 4.1).  Its extensions are extension_judge's.
  * NULL, or what is wrong; *subprotocol is the one chosen (n 0: none), borrowed from h.
  */
 const char *forward_check_101(const struct forward_head *f, const struct http_head *h, struct span *subprotocol);

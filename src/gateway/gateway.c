@@ -10,8 +10,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/ws_msg.h"
+#include "gateway/extension.h"
 #include "gateway/session.h"
 #include "gateway/static.h"
+#include "http/h1_pool.h"
 #include "policy/origin.h"
 #include "policy/route.h"
 
@@ -95,6 +97,10 @@ gateway_judge_websocket(struct gateway *gw, struct stream *s, const struct strea
 		gateway_refuse(gw, s, r, route, REPLY_ORIGIN_REFUSED, origin_verdict_str(v));
 		return false;
 	}
+	if (!extension_offers_good(r->head, route)) {
+		gateway_refuse(gw, s, r, route, REPLY_WS_BAD, "malformed Sec-WebSocket-Extensions");
+		return false;
+	}
 	if (gw->draining) {
 		gateway_refuse(gw, s, r, route, REPLY_UNAVAILABLE, "the gateway is shutting down");
 		return false;
@@ -109,6 +115,11 @@ gateway_on_request(void *arg, struct stream *s, const struct stream_request *r)
 	const struct stream_info *info = stream_info(s);
 	const struct config_route *route;
 
+	if (span_eq(r->head->method, SPAN_LIT("CONNECT")) && r->ws == WS_REQUEST_NONE) {
+		gateway_refuse(gw, s, r, NULL, REPLY_NOT_IMPLEMENTED,
+		    "this gateway is no forward proxy");
+		return;
+	}
 	route = route_find(info->config, r->head->authority, r->head->path);
 	if (route == NULL) {
 		gateway_refuse(gw, s, r, NULL, REPLY_NO_ROUTE, "no route serves this URL");
@@ -127,9 +138,12 @@ gateway_on_request(void *arg, struct stream *s, const struct stream_request *r)
 			forward_start(gw, s, r, route);
 		return;
 	case CONFIG_ACTION_PROXY:
-		break;		/* the configuration refuses it */
+		if (r->ws == WS_REQUEST_NONE)
+			proxy_start(gw, s, r, route);
+		else if (gateway_judge_websocket(gw, s, r, route))
+			forward_start(gw, s, r, route);
+		return;
 	}
-	gateway_refuse(gw, s, r, route, REPLY_NOT_IMPLEMENTED, "this action is not there yet");
 }
 
 static void
@@ -193,6 +207,10 @@ gateway_new(const struct gateway_env *env)
 	if ((gw = mem_zalloc(sizeof(*gw))) == NULL)
 		return NULL;
 	gw->env = *env;
+	if ((gw->pool = h1_pool_new(env->loop)) == NULL) {
+		mem_free(gw);
+		return NULL;
+	}
 	gw->handler.request = gateway_on_request;
 	gw->handler.refused = gateway_on_refused;
 	gw->handler.broken = gateway_on_broken;
@@ -212,6 +230,8 @@ gateway_free(struct gateway *gw)
 	if (gw == NULL)
 		return;
 	loop_timer_stop(gw->env.loop, &gw->drain_timer);
+	h1_pool_free(gw->pool);
+	ws_edge_worker_free(gw->edge);
 	while ((slot = gw->readers) != NULL) {
 		gw->readers = slot->next;
 		mem_free(slot);
@@ -249,7 +269,8 @@ void
 gateway_accept(struct gateway *gw, const struct http_accepted *a)
 {
 	struct stream_info info = { .config = a->config, .listen = a->listen,
-	    .connection_id = a->connection_id, .client = (const struct sockaddr *)&a->peer };
+	    .connection_id = a->connection_id, .client = (const struct sockaddr *)&a->peer,
+	    .refused = a->refuse != 0 };
 	struct config *hold = config_ref(a->config);
 
 	gw->n_connections++;

@@ -15,6 +15,7 @@
 struct log;
 struct resolver;
 struct session;
+struct ws_deflate_memory;
 struct gateway;
 
 /* Counted by the worker, read by anybody (relaxed). */
@@ -25,6 +26,8 @@ struct gateway_counters {
 	_Atomic uint64_t broken;		/* connections ended because the client broke HTTP/2 or a budget */
 	_Atomic uint64_t websockets;		/* opened */
 	_Atomic uint64_t keepalive_timeouts;
+	/* bytes of messages that clients compressed, before and after; and of those for them */
+	_Atomic uint64_t inflate_in, inflate_out, deflate_in, deflate_out;
 };
 
 /* Told of each connection's end, on the worker's thread. */
@@ -32,6 +35,7 @@ typedef void gateway_closed_fn(void *arg, const struct stream_info *info);
 
 struct gateway_env {
 	struct loop *loop;		/* borrowed */
+	struct ws_deflate_memory *deflate_memory;	/* borrowed, shared */
 	struct resolver *resolver;	/* borrowed, shared */
 	struct log *log, *access;	/* borrowed, shared */
 	gateway_closed_fn *closed;

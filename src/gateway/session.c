@@ -76,21 +76,42 @@ session_pick_subprotocol(const struct http_head *head, const struct config_list 
 	return s;
 }
 
+/* Put a fact behind those that are there already; 0 or -1 without memory. */
+static int
+facts_add(struct session *ss, struct span fact)
+{
+	struct session_facts *f = ss->facts;
+	size_t had = offsetof(struct session_facts, data) + f->method_n + f->path_n +
+	    f->origin_n + f->subprotocol_n;
+
+	if ((f = mem_realloc(f, had + fact.n)) == NULL)
+		return -1;
+	memcpy((char *)f + had, fact.p, fact.n);
+	ss->facts = f;
+	return 0;
+}
+
 int
 session_set_subprotocol(struct session *ss, struct span subprotocol)
 {
-	struct session_facts *old = ss->facts, *f;
-	size_t had;
-
-	if (subprotocol.n == 0 || old == NULL)
-		return 0;
 	subprotocol = fact_cut(subprotocol);
-	had = offsetof(struct session_facts, data) + old->method_n + old->path_n + old->origin_n;
-	if ((f = mem_realloc(old, had + subprotocol.n)) == NULL)
+	if (subprotocol.n == 0 || ss->facts == NULL)
+		return 0;
+	if (facts_add(ss, subprotocol) == -1)
 		return -1;
-	memcpy((char *)f + had, subprotocol.p, subprotocol.n);
-	f->subprotocol_n = (uint16_t)subprotocol.n;
-	ss->facts = f;
+	ss->facts->subprotocol_n = (uint16_t)subprotocol.n;
+	return 0;
+}
+
+int
+session_set_extensions(struct session *ss, struct span extensions)
+{
+	extensions = fact_cut(extensions);
+	if (extensions.n == 0 || ss->facts == NULL)
+		return 0;
+	if (facts_add(ss, extensions) == -1)
+		return -1;
+	ss->facts->extensions_n = (uint16_t)extensions.n;
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include "http/stream.h"
 #include "io/loop.h"
 
-enum session_kind { SESSION_STATIC, SESSION_FORWARD, SESSION_WEBSOCKET };
+enum session_kind { SESSION_STATIC, SESSION_FORWARD, SESSION_PROXY, SESSION_WEBSOCKET };
 enum session_side { SESSION_BY_NONE, SESSION_BY_CLIENT, SESSION_BY_BACKEND, SESSION_BY_GATEWAY };
 
 /* The texts that the access line needs, in one allocation. */
@@ -40,6 +40,8 @@ struct gateway {
 	uint32_t last_token;
 	struct reader_slot *readers;	/* spare ones */
 	size_t n_readers;
+	struct h1_pool *pool;		/* owned: connections to backends that wait */
+	struct edge_worker *edge;	/* owned; NULL until a WebSocket compresses (ws_edge.c) */
 	struct gateway_counters count;
 	struct loop_timer drain_timer;
 	uint64_t drain_step_ms;		/* between two closes */
@@ -65,6 +67,10 @@ struct ws_reader;
 struct ws_reader *gateway_get_reader(struct gateway *gw);
 void gateway_put_reader(struct gateway *gw, struct ws_reader *r);
 
+/* What ws_edge.c has for a worker; NULL is nothing. */
+struct edge_worker;
+void ws_edge_worker_free(struct edge_worker *ew);
+
 /* Fill a zeroed session from a request and put it on the worker's list. */
 void session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
     struct stream *s, const struct stream_request *r, const struct config_route *route);
@@ -74,6 +80,8 @@ struct span session_pick_subprotocol(const struct http_head *head, const struct 
 
 /* Remember the negotiated subprotocol; 0 or -1 without memory. */
 int session_set_subprotocol(struct session *ss, struct span subprotocol);
+/* The same for the extensions, as they were answered; behind the subprotocol. */
+int session_set_extensions(struct session *ss, struct span extensions);
 
 /* Take it off the list and free what it owns; session_free also frees the struct itself at the turn's end (it must stand first in its allocation). */
 void session_clear(struct session *ss);
@@ -97,6 +105,9 @@ void session_log(const struct session *ss, enum log_level level, const char *fmt
 void echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route);
 void forward_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
+    const struct config_route *route);
+/* Ordinary requests only (r->ws is NONE). */
+void proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route);
 
 /* Close with 1001 because of a drain; false when it is closing already. */

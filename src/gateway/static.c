@@ -30,7 +30,7 @@
 
 /* The first piece, from the stack. */
 #define STATIC_FIRST 16384
-/* Pieces of LOOP_SCRATCH bytes that one file may send in a row. */
+/* Pieces of at most LOOP_SCRATCH bytes that one file may send in a row. */
 #define STATIC_TURN 4
 #define STATIC_LINGER_MS 2000
 #define STATIC_FIELDS 8
@@ -411,10 +411,13 @@ static void static_on_msg(struct loop_msg *m, struct loop *loop);
 static void
 static_pump(struct static_file *f)
 {
+	size_t piece = stream_piece(f->s);
 	unsigned i;
 
+	if (piece > LOOP_SCRATCH)
+		piece = LOOP_SCRATCH;
 	for (i = 0; i < STATIC_TURN && f->left > 0 && stream_queued(f->s) == 0; i++) {
-		if (static_send(f, loop_scratch(f->loop), LOOP_SCRATCH) == -1) {
+		if (static_send(f, loop_scratch(f->loop), piece) == -1) {
 			static_break(f);
 			return;
 		}

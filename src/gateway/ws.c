@@ -123,6 +123,7 @@ ws_finish(struct ws *w, bool abort_client)
 	ws_drop_reader(w, &w->client);
 	ws_drop_reader(w, &w->backend);
 	ws_raw_free(w);
+	ws_edge_free(w);
 	if (w->reason_owned)
 		mem_free((char *)(uintptr_t)w->reason);
 	w->reason = NULL;
@@ -143,7 +144,9 @@ ws_closing(struct ws *w)
 	if (w->close_at_ms == 0)
 		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
 	/* Whatever was held back: the peer's Close is what is wanted now. */
-	if (w->client.s != NULL)
+	if (ws_edge_waits(w))
+		ws_edge_go_on_soon(w);
+	else if (w->client.s != NULL)
 		stream_release(w->client.s, STREAM_HOLD_PEER);
 	if (w->backend.s != NULL)
 		stream_release(w->backend.s, STREAM_HOLD_PEER);
@@ -346,8 +349,21 @@ ws_mode_of(const struct config_route *r)
 	return WS_MODE_RELAY;
 }
 
+/* What a struct ws owns besides; 0, or -1 without memory. */
+static int
+ws_init_parts(struct ws *w, const struct ws_ext *ext)
+{
+	if (ws_is_raw(w) && (w->raw = ws_raw_new(w)) == NULL)
+		return -1;
+	w->passes = ext != NULL && ws_config(w)->compression == CONFIG_COMPRESSION_PASSTHROUGH;
+	if (ext == NULL || w->passes || (w->edge = ws_edge_new(w, ext)) != NULL)
+		return 0;
+	ws_raw_free(w);
+	return -1;
+}
+
 int
-ws_start(struct session *ss, struct stream *backend)
+ws_start(struct session *ss, struct stream *backend, const struct ws_ext *ext)
 {
 	struct ws *w;
 
@@ -355,7 +371,7 @@ ws_start(struct session *ss, struct stream *backend)
 		return -1;
 	w->ss = *ss;
 	w->mode = (uint8_t)ws_mode_of(ss->route);
-	if (ws_is_raw(w) && (w->raw = ws_raw_new(w)) == NULL) {
+	if (ws_init_parts(w, ext) == -1) {
 		loop_object_free_later(ss->gw->env.loop, w);
 		return -1;
 	}

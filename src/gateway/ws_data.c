@@ -12,7 +12,7 @@
 #include "codec/ws_mask.h"
 #include "gateway/ws_int.h"
 
-static void
+void
 ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n)
 {
 	if (!leg->is_backend)
@@ -21,7 +21,7 @@ ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n)
 		w->bytes_out += n;
 }
 
-static void
+void
 ws_count_message(struct ws *w, const struct ws_leg *leg)
 {
 	if (!leg->is_backend)
@@ -30,8 +30,7 @@ ws_count_message(struct ws *w, const struct ws_leg *leg)
 		w->messages_out++;
 }
 
-/* First header byte of the next frame that is made for the client. */
-static uint8_t
+uint8_t
 ws_emit_first(struct ws *w, uint8_t opcode, bool last)
 {
 	uint8_t first = (w->client.flags & LEG_MID_MESSAGE) != 0 ? WS_CONT : opcode;
@@ -45,10 +44,14 @@ ws_emit_first(struct ws *w, uint8_t opcode, bool last)
 }
 
 void
-ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last)
+ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last,
+    uint64_t length)
 {
-	uint8_t first = ws_emit_first(w, opcode, last);
+	uint8_t first;
 
+	if (w->edge != NULL && ws_edge_emit(w, o, opcode, p, n, last, length))
+		return;
+	first = ws_emit_first(w, opcode, last);
 	ws_frame_write(ws_out_room(o, ws_frame_header_size(n, false)), first, n, NULL);
 	ws_out_bytes(o, p, n);
 }
@@ -63,8 +66,15 @@ ws_echo_data(struct ws *w, struct ws_out *o, const struct ws_event *ev, uint8_t 
 {
 	bool last = ev->frame.fin && ev->mask_offset + ev->n == ev->frame.length;
 	size_t hn = ws_frame_header_size(ev->n, false);
-	uint8_t first = ws_emit_first(w, opcode, last);
+	uint8_t first;
 
+	if (w->edge != NULL) {
+		ws_mask_copy(ev->data, ev->data, ev->n, ev->frame.mask, ev->mask_offset);
+		ws_emit(w, o, opcode, ev->data, ev->n, last,
+		    ev->frame.fin ? ev->frame.length : WS_LENGTH_UNKNOWN);
+		return;
+	}
+	first = ws_emit_first(w, opcode, last);
 	if ((size_t)(ev->data - *cursor) >= hn) {
 		ws_frame_write(*cursor, first, ev->n, NULL);
 		ws_out_bytes(o, *cursor, hn);
@@ -154,12 +164,15 @@ ws_at_frame_end(struct ws *w, struct ws_leg *to, struct ws_out *o)
 	}
 }
 
-/* An event of a data frame; false: the WebSocket was closed by it. */
-static bool
+static enum ws_went
 ws_on_data_event(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, struct ws_out *o,
     struct ws_event *ev, const uint8_t *p, size_t n, uint8_t **cursor)
 {
+	enum ws_went went;
+
 	w->last_data = leg->last_rx;
+	if (w->edge != NULL && (went = ws_edge_event(w, leg, r, o, ev)) != WS_PASS)
+		return went;
 	if (ev->kind == WS_EV_DATA) {
 		ws_count_data(w, leg, ev->n);
 	} else if (ev->kind == WS_EV_FRAME) {
@@ -178,22 +191,30 @@ ws_on_data_event(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, st
 		if (ev->kind == WS_EV_DATA)
 			ws_echo_data(w, o, ev, r->opcode, cursor);
 		else if (ev->kind == WS_EV_FRAME_END && ev->frame.length == 0)
-			ws_emit(w, o, ev->frame.opcode, NULL, 0, ev->frame.fin);
+			ws_emit(w, o, ev->frame.opcode, NULL, 0, ev->frame.fin,
+			    ev->frame.fin ? 0 : WS_LENGTH_UNKNOWN);
 	} else {
 		if (ev->kind == WS_EV_DATA)
 			ws_mask_copy(ev->data, ev->data, ev->n, ev->frame.mask, ev->mask_offset);
-		return ws_raw_event(w, o, ev);
+		return ws_raw_event(w, o, ev) ? WS_GO_ON : WS_OVER;
 	}
-	return true;
+	return WS_GO_ON;
+}
+
+/* Whether what the leg sends has to wait. */
+static bool
+ws_is_full(struct ws *w, struct ws_leg *leg)
+{
+	struct ws_leg *to = ws_sink(w, leg);
+
+	return to->s != NULL && (to->flags & LEG_CLOSE_SENT) == 0 &&
+	    stream_queued(to->s) > ws_config(w)->buffer_limit / 2;
 }
 
 void
 ws_flow(struct ws *w, struct ws_leg *leg)
 {
-	struct ws_leg *to = ws_sink(w, leg);
-
-	if (to->s != NULL && (to->flags & LEG_CLOSE_SENT) == 0 && leg->s != NULL &&
-	    stream_queued(to->s) > ws_config(w)->buffer_limit / 2)
+	if (leg->s != NULL && ws_is_full(w, leg))
 		stream_hold(leg->s, STREAM_HOLD_PEER);
 }
 
@@ -202,26 +223,38 @@ static void
 ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o, uint8_t *p, size_t n)
 {
 	const struct ws_rules rules = { .max_message = ws_config(w)->max_message_size,
-	    .masked = !leg->is_backend, .check_utf8 = ws_config(w)->validate_utf8 };
+	    .masked = !leg->is_backend, .check_utf8 = ws_config(w)->validate_utf8,
+	    .allow_rsv1 = w->passes || (w->edge != NULL && !leg->is_backend),
+	    .inflated = w->edge != NULL };
+	enum ws_went went = w->edge != NULL ? ws_edge_begin(w, leg, o) : WS_GO_ON;
 	uint8_t *cursor = p;
 	struct ws_event ev;
 	size_t used, at = 0;
 
 	for (;;) {
+		if (went == WS_OVER)
+			return;
+		if (went == WS_WAIT) {
+			ws_edge_wait(w, o, p + at, n - at);
+			return;
+		}
 		ws_reader_next(r, &rules, p + at, n - at, &used, &ev);
 		at += used;
 		switch (ev.kind) {
 		case WS_EV_MORE:
+			if (w->edge != NULL && !ws_edge_settle(w, leg, o))
+				return;
 			ws_out_flush(o);
 			ws_flow(w, leg);
 			return;
 		case WS_EV_FRAME:
 		case WS_EV_DATA:
 		case WS_EV_FRAME_END:
-			if (!ws_on_data_event(w, leg, r, o, &ev, p, n, &cursor))
-				return;
+			went = ws_on_data_event(w, leg, r, o, &ev, p, n, &cursor);
 			break;
 		case WS_EV_CONTROL:
+			if (w->edge != NULL && !ws_edge_settle(w, leg, o))
+				return;
 			ws_on_control(w, leg, o, &ev);
 			/* Nothing may follow a Close (5.5.1): what does is dropped. */
 			if (w->finished || (leg->flags & LEG_CLOSE_CAME) != 0)
@@ -271,12 +304,11 @@ ws_keep_reader(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_
 	}
 }
 
-void
-ws_on_bytes(struct stream *s, uint8_t *p, size_t n)
+static void
+ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n)
 {
-	struct ws_leg *leg = s->user, *to;
-	struct ws *w = ws_of_leg(leg);
 	struct ws_reader fresh, *r = leg->in;
+	struct ws_leg *to;
 	struct ws_out o;
 
 	leg->last_rx = ws_stamp(w);
@@ -290,6 +322,32 @@ ws_on_bytes(struct stream *s, uint8_t *p, size_t n)
 	ws_out_init(&o, (to->flags & LEG_CLOSE_SENT) != 0 ? NULL : to->s);
 	ws_pump(w, leg, r, &o, p, n);
 	ws_keep_reader(w, leg, r, &fresh);
+}
+
+void
+ws_on_bytes(struct stream *s, uint8_t *p, size_t n)
+{
+	struct ws_leg *leg = s->user;
+
+	ws_take(ws_of_leg(leg), leg, p, n);
+}
+
+void
+ws_resume(struct ws *w)
+{
+	struct ws_leg *leg = &w->client;
+	uint8_t *p;
+	size_t n;
+
+	if (!ws_edge_waits(w))
+		return;
+	p = ws_edge_kept(w, &n);
+	ws_take(w, leg, p, n);
+	if (w->finished || ws_edge_waits(w))
+		return;
+	ws_edge_forget(w);
+	if (!ws_is_full(w, leg))
+		stream_release(leg->s, STREAM_HOLD_PEER);
 }
 
 /* A leg took all that waited: its sender goes on. */
@@ -307,7 +365,10 @@ ws_on_room(struct stream *s)
 	/* Its PONG may be among what we did not read: the time starts anew. */
 	if ((from->flags & LEG_AWAIT_PONG) != 0)
 		from->keepalive = ws_stamp(w);
-	stream_release(from->s, STREAM_HOLD_PEER);
+	if (!from->is_backend && ws_edge_waits(w))
+		ws_resume(w);
+	else
+		stream_release(from->s, STREAM_HOLD_PEER);
 }
 
 size_t

@@ -1,11 +1,12 @@
 /*
  * The inside of a WebSocket, shared by ws.c (life and close handshake),
- * ws_data.c (bytes and frames), ws_raw.c (backends that know no WebSocket) and
- * ws_keepalive.c (timers).  Nobody else includes it.
+ * ws_data.c (bytes and frames), ws_edge.c (compression), ws_raw.c (backends that
+ * know no WebSocket) and ws_keepalive.c (timers).  Nobody else includes it.
  */
 #ifndef GATEWAY_WS_INT_H
 #define GATEWAY_WS_INT_H
 
+#include "codec/ws_ext.h"
 #include "codec/ws_msg.h"
 #include "gateway/session.h"
 #include "gateway/ws.h"
@@ -44,12 +45,14 @@ struct ws_leg {
 };
 
 struct ws_raw;
+struct ws_edge;
 
 struct ws {
 	struct session ss;		/* first */
 	struct ws_leg client, backend;
 	struct loop_timer timer;
 	struct ws_raw *raw;		/* owned; raw modes only */
+	struct ws_edge *edge;		/* owned; NULL unless the gateway compresses for the client */
 	uint64_t messages_in, messages_out, bytes_in, bytes_out;
 	uint64_t close_at_ms;		/* when a close handshake is given up; 0: none runs */
 	const char *reason;		/* static; or owned: the peer's close reason */
@@ -60,6 +63,7 @@ struct ws {
 	uint8_t mode;
 	bool finished;
 	bool reason_owned;
+	bool passes;			/* compressed frames pass: Compression=passthrough */
 };
 
 /* Checked by `make bench` as well: what an idle WebSocket costs above its streams. */
@@ -148,10 +152,48 @@ size_t ws_budget(struct stream *s);
 /* Hold the sender while the receiver has not taken what it got. */
 void ws_flow(struct ws *w, struct ws_leg *leg);
 /*
- * Send a run of a message's payload to the client as a frame of its own: the first of its message has the opcode, the last has FIN.
+ * Send a run of a message's payload to the client as a frame of its own: the first of its message has
+ * the opcode, the last has FIN.  length is the message's, as far as it is known at its first run.
  * p is borrowed until o is flushed.
  */
-void ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last);
+#define WS_LENGTH_UNKNOWN UINT64_MAX
+void ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last,
+    uint64_t length);
+/* First header byte of the next frame that is made for the client. */
+uint8_t ws_emit_first(struct ws *w, uint8_t opcode, bool last);
+/* Payload, and the end of a message, that came from the leg and goes on. */
+void ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n);
+void ws_count_message(struct ws *w, const struct ws_leg *leg);
+/* The client's bytes that ws_edge_wait has kept go on, as far as they can. */
+void ws_resume(struct ws *w);
+
+/* ws_edge.c: Compression=edge. */
+enum ws_went {
+	WS_PASS,	/* nothing was done: the event goes the usual way */
+	WS_GO_ON,
+	WS_WAIT,	/* the rest of the bytes has to wait: ws_edge_wait */
+	WS_OVER,	/* the WebSocket was closed */
+};
+struct ws_edge *ws_edge_new(struct ws *w, const struct ws_ext *ext);	/* NULL without memory */
+void ws_edge_free(struct ws *w);	/* w->edge; NULL is nothing */
+/* At the start of ws_pump; goes on with what waited. */
+enum ws_went ws_edge_begin(struct ws *w, const struct ws_leg *leg, struct ws_out *o);
+/* A data event. */
+enum ws_went ws_edge_event(struct ws *w, const struct ws_leg *leg, const struct ws_reader *r,
+    struct ws_out *o, const struct ws_event *ev);
+/* What was inflated so far goes on; false: w was closed by it. */
+bool ws_edge_settle(struct ws *w, const struct ws_leg *leg, struct ws_out *o);
+/* Hold the client and keep what is left: of the event's payload, and the n bytes behind it. */
+void ws_edge_wait(struct ws *w, struct ws_out *o, const uint8_t *rest, size_t n);
+bool ws_edge_waits(const struct ws *w);
+/* ws_resume is called from the loop. */
+void ws_edge_go_on_soon(struct ws *w);
+/* For ws_resume: the bytes behind the payload that waits; and nothing is kept any more. */
+uint8_t *ws_edge_kept(const struct ws *w, size_t *n);
+void ws_edge_forget(struct ws *w);
+/* As ws_emit; false: the message is not compressed, and nothing was done. */
+bool ws_edge_emit(struct ws *w, struct ws_out *o, uint8_t opcode, const uint8_t *p, size_t n,
+    bool last, uint64_t length);
 
 /* ws_raw.c */
 struct ws_raw *ws_raw_new(const struct ws *w);	/* NULL without memory */

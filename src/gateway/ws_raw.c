@@ -204,7 +204,7 @@ ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 static void
 ws_raw_emit(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
-	ws_emit(w, o, w->raw->opcode, p, n, last);
+	ws_emit(w, o, w->raw->opcode, p, n, last, last ? n : WS_LENGTH_UNKNOWN);
 	w->bytes_out += n;
 	w->messages_out += last;
 }

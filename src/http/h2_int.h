@@ -46,6 +46,7 @@ struct h2_stream {
 	uint8_t state;			/* enum h2_stream_state */
 	uint8_t pend;			/* enum h2_pending bits */
 	bool end_in;			/* END_STREAM came */
+	bool no_body_in;		/* with the request's head */
 	bool end_out;			/* no more will be written */
 	bool end_sent;			/* END_STREAM went out */
 	bool closed;			/* nghttp2 has forgotten it */

@@ -221,7 +221,7 @@ h2_on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 		if (h2s == NULL)
 			break;
 		if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-			h2s->end_in = end;
+			h2s->end_in = h2s->no_body_in = end;
 			h2_pend(h2s, H2P_REQUEST);
 		} else if (end) {
 			h2_on_end_stream(h2s);

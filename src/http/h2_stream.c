@@ -19,6 +19,10 @@
 /* A WebSocket's window grows to its route's BufferLimit, up to this. */
 #define H2_STREAM_WINDOW_MAX (16 << 20)
 
+/* What all streams of a connection may have waiting by stream_piece, and what is worth a frame. */
+#define H2_PIECES (512 << 10)
+#define H2_PIECE_MIN (16 << 10)
+
 static const struct stream_ops h2_ops;
 
 static struct h2_stream *
@@ -240,7 +244,7 @@ h2_stream_request(struct h2_stream *h2s)
 		return;
 	h2c->first_at_ms = 0;
 	nghttp2_session_change_extpri_stream_priority(h2c->ng, h2s->id, &pri, 1);
-	status = h2_head_judge(hd, h2s->end_in, &head, &r, &why);
+	status = h2_head_judge(hd, h2s->no_body_in, &head, &r, &why);
 	h2s->state = H2S_REQUEST;
 	h2s->head = NULL;
 	h2s->is_head = span_eq(head.method, SPAN_LIT("HEAD"));
@@ -506,6 +510,14 @@ h2_op_queued(const struct stream *s)
 	return h2s_of(s)->out.bytes;
 }
 
+static size_t
+h2_op_piece(const struct stream *s)
+{
+	size_t n = H2_PIECES / (h2s_of(s)->h2c->n_streams + 1);
+
+	return n > H2_PIECE_MIN ? n : H2_PIECE_MIN;
+}
+
 static const struct stream_info *
 h2_op_info(const struct stream *s)
 {
@@ -522,5 +534,6 @@ static const struct stream_ops h2_ops = {
 	.abort = h2_op_abort,
 	.flow = h2_op_flow,
 	.queued = h2_op_queued,
+	.piece = h2_op_piece,
 	.info = h2_op_info,
 };

@@ -232,6 +232,7 @@ http_conn_info(struct http_conn *c)
 	info->listen = c->listen;
 	info->connection_id = c->id;
 	info->client = &c->client.sa;
+	info->refused = c->refuse != 0;
 	info->http = versions[c->version];
 	info->tls = c->t.handshaking ? NULL : transport_tls_version(&c->t);
 	return info;

@@ -19,6 +19,7 @@ static const struct reply_kind reply_kinds[] = {
 	[REPLY_NOT_WEBSOCKET] = { 426, 400, false, "Upgrade", "websocket" },
 	[REPLY_WS_VERSION] = { 426, 400, false, "Sec-WebSocket-Version", "13" },
 	[REPLY_WS_BAD] = { 400, 400, true, NULL, NULL },
+	[REPLY_REQUEST_TIMEOUT] = { 408, 408, true, NULL, NULL },
 	[REPLY_TOO_MANY] = { 429, 429, false, "Retry-After", "1" },
 	[REPLY_INTERNAL] = { 500, 500, true, NULL, NULL },
 	[REPLY_NOT_IMPLEMENTED] = { 501, 501, false, NULL, NULL },

@@ -17,6 +17,7 @@ enum reply {
 	REPLY_NOT_WEBSOCKET,		/* 426 with Upgrade: websocket; HTTP/2: 400 */
 	REPLY_WS_VERSION,		/* 426 with Sec-WebSocket-Version: 13; HTTP/2: 400 with the same field */
 	REPLY_WS_BAD,			/* 400 and the connection is closed */
+	REPLY_REQUEST_TIMEOUT,		/* 408 and the connection is closed */
 	REPLY_TOO_MANY,			/* 429 */
 	REPLY_INTERNAL,			/* 500 */
 	REPLY_NOT_IMPLEMENTED,		/* 501 */

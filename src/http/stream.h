@@ -67,6 +67,7 @@ struct stream_info {
 	const struct sockaddr *client;
 	const char *http;		/* "1.0", "1.1", "2" */
 	const char *tls;		/* "TLSv1.3", NULL in the clear */
+	bool refused;			/* taken past a limit, to be told so */
 };
 
 struct stream_events {
@@ -116,6 +117,7 @@ struct stream_ops {
 	void (*abort)(struct stream *s);
 	void (*flow)(struct stream *s);		/* holds became none, or some */
 	size_t (*queued)(const struct stream *s);
+	size_t (*piece)(const struct stream *s);	/* NULL: any number */
 	const struct stream_info *(*info)(const struct stream *s);
 };
 
@@ -223,6 +225,16 @@ static inline size_t
 stream_queued(const struct stream *s)
 {
 	return s->ops->queued(s);
+}
+
+/*
+ * How much is best written at once by who could write any amount (a file, a body that is passed on): many streams of one connection share what
+ * may wait in memory for a peer that does not read.
+ */
+static inline size_t
+stream_piece(const struct stream *s)
+{
+	return s->ops->piece != NULL ? s->ops->piece(s) : SIZE_MAX;
 }
 
 /* Server side only. */

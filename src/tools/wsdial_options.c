@@ -17,6 +17,8 @@
 #include "codec/ws_utf8.h"
 
 #define WSDIAL_SUBPROTOCOLS_MAX 4096
+/* --compress without parameters: what browsers offer. */
+#define WSDIAL_OFFER "client_max_window_bits"
 
 enum {
 	OPT_UNIX = 256,
@@ -216,6 +218,31 @@ wsdial_take_load(struct wsdial_options *o, const char *text, char *why, size_t s
 }
 
 static int
+wsdial_take_offer(struct wsdial_options *o, const char *text, char *why, size_t size)
+{
+	struct span list, item, rest;
+	struct ws_ext more;
+	struct buf b;
+	int ret = 0;
+
+	buf_init(&b, 1024);
+	if (buf_append_str(&b, "permessage-deflate") == -1 ||
+	    (text[0] != '\0' && buf_append_str(&b, "; ") == -1) || buf_append_str(&b, text) == -1)
+		b.n = 0;
+	list = buf_span(&b);
+	if (ws_ext_next(&list, WS_EXT_OFFER, &o->offer, &item) != WS_EXT_DEFLATE ||
+	    ws_ext_next(&list, WS_EXT_OFFER, &more, &rest) != WS_EXT_END)
+		ret = wsdial_bad(why, size, "--compress=%s: expected parameters of one "
+		    "permessage-deflate, parted by \";\"", text);
+	else if (o->offer.client_bits == WS_EXT_BITS_MIN)
+		ret = wsdial_bad(why, size, "--compress=%s: zlib cannot compress with a window of "
+		    "8 bits", text);
+	o->compress = true;
+	buf_clear(&b);
+	return ret;
+}
+
+static int
 wsdial_take_http(struct wsdial_options *o, enum wsdial_http http, char *why, size_t size)
 {
 	if (o->http != WSDIAL_HTTP_ANY && o->http != http)
@@ -251,8 +278,7 @@ wsdial_take_long(struct wsdial_options *o, int c, const char *arg, char *why, si
 	case OPT_HTTP2:
 		return wsdial_take_http(o, WSDIAL_HTTP_2, why, size);
 	case OPT_COMPRESS:
-		o->compress = arg != NULL ? arg : "";
-		return 0;
+		return wsdial_take_offer(o, arg != NULL ? arg : WSDIAL_OFFER, why, size);
 	case OPT_NO_COMPRESS:
 		o->leave_plain = true;
 		return 0;
@@ -395,8 +421,10 @@ wsdial_check(const struct wsdial_options *o, bool ping, bool load, char *why, si
 static void
 wsdial_settle(struct wsdial_options *o)
 {
-	if (o->leave_plain && o->compress == NULL)
-		o->compress = "";
+	if (o->leave_plain && !o->compress) {
+		o->compress = true;
+		o->offer.client_bits = WS_EXT_BITS_OPEN; /* WSDIAL_OFFER */
+	}
 	if (o->keepalive_interval_ms == NUM_TIME_INFINITY)
 		o->keepalive_interval_ms = 0;
 	if (o->keepalive_timeout_ms == NUM_TIME_INFINITY)

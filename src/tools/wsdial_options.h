@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "codec/http1.h"
+#include "codec/ws_ext.h"
 #include "tools/wsdial_url.h"
 
 /* The handshake, from the look-up to the answer, unless --timeout says otherwise. */
@@ -27,7 +28,7 @@ enum wsdial_http {
 	WSDIAL_HTTP_2, /* wss: by ALPN; ws: prior knowledge */
 };
 
-enum wsdial_mode {
+enum wsdial_what {
 	WSDIAL_TALK, /* messages from the command line or the standard input */
 	WSDIAL_PING,
 	WSDIAL_LOAD,
@@ -37,7 +38,7 @@ enum wsdial_mode {
 
 /* All strings are borrowed from argv. */
 struct wsdial_options {
-	enum wsdial_mode mode;
+	enum wsdial_what mode;
 	enum wsdial_http http;
 	const char *url_text;
 	struct wsdial_url url;
@@ -48,8 +49,9 @@ struct wsdial_options {
 	const char *origin; /* NULL: none */
 	struct buf subprotocols; /* as the field's value; n 0: none */
 
-	const char *compress; /* parameters of the offer, "" for the default; NULL: no offer */
-	bool leave_plain;     /* offer, but compress nothing */
+	bool compress;	     /* offer permessage-deflate */
+	bool leave_plain;    /* offer it, but compress nothing */
+	struct ws_ext offer; /* with compress */
 
 	uint64_t keepalive_interval_ms; /* 0: off */
 	uint64_t keepalive_timeout_ms;	/* 0: PONGs, without waiting for anything */

@@ -22,8 +22,7 @@
 #define BENCH_SCRATCH (256 * 1024) /* bytes read with one call */
 #define BENCH_EVENTS 256
 
-static inline void __attribute__((noreturn, format(printf, 1, 2)))
-bench_die(const char *fmt, ...)
+static inline void __attribute__((noreturn, format(printf, 1, 2))) bench_die(const char *fmt, ...)
 {
 	int err = errno;
 	va_list ap;

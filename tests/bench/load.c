@@ -34,7 +34,7 @@ struct conn {
 	struct bench_header header;
 	uint64_t left;	    /* bytes of the current frame, or response, that are to come */
 	uint64_t message_n; /* payload bytes of the current message so far */
-	size_t sent;	    /* bytes of the message on its way; all of it when nothing is to be sent */
+	size_t sent; /* bytes of the message on its way; all of it when nothing is to be sent */
 };
 
 struct load {
@@ -111,7 +111,8 @@ conn_send(struct conn *c, const void *p, size_t n)
 static void
 conn_open(struct load *l, struct conn *c)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(l->port),
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons(l->port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int on = 1;
 
@@ -204,8 +205,8 @@ load_get(struct load *l)
 {
 	if ((l->message = malloc(1024)) == NULL)
 		bench_die("load: malloc");
-	l->message_n = (size_t)snprintf((char *)l->message, 1024,
-	    "GET %s HTTP/1.1\r\nHost: bench.example\r\n\r\n", l->path);
+	l->message_n = (size_t)snprintf(
+	    (char *)l->message, 1024, "GET %s HTTP/1.1\r\nHost: bench.example\r\n\r\n", l->path);
 }
 
 static void
@@ -347,8 +348,8 @@ load_learn_response(struct load *l)
 	length = strcasestr(head, "\r\nContent-Length:");
 	if (strncmp(head, "HTTP/1.1 200 ", 13) != 0 || length == NULL || length > end)
 		bench_die("load: this response is not expected: %s", head);
-	l->response_n = (size_t)(end + 4 - head) +
-	    strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
+	l->response_n =
+	    (size_t)(end + 4 - head) + strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
 	SSL_free(c.ssl);
 	close(c.fd);
 	free(l->message);
@@ -373,8 +374,7 @@ load_init_tls(struct load *l)
 {
 	if ((l->ctx = SSL_CTX_new(TLS_client_method())) == NULL)
 		bench_die("load: SSL_CTX_new");
-	SSL_CTX_set_mode(l->ctx,
-	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
+	SSL_CTX_set_mode(l->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
 	SSL_CTX_set_verify(l->ctx, SSL_VERIFY_NONE, NULL);
 }
 

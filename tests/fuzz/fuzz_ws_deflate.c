@@ -66,7 +66,7 @@ reference_inflate(z_stream *z, const uint8_t *p, size_t n, struct bytes *out)
 	static const uint8_t tail[] = { 0x00, 0x00, 0xff, 0xff };
 	struct bytes whole = { NULL, 0, 0 };
 	bool good = true, last_ended = false;
-	uint8_t *room = malloc(1 << 20);
+	uint8_t *room = malloc(1 << 16);
 
 	if (room == NULL)
 		abort();
@@ -78,9 +78,9 @@ reference_inflate(z_stream *z, const uint8_t *p, size_t n, struct bytes *out)
 		int status;
 
 		z->next_out = room;
-		z->avail_out = 1 << 20;
+		z->avail_out = 1 << 16;
 		status = inflate(z, Z_SYNC_FLUSH);
-		bytes_add(out, room, (1 << 20) - z->avail_out);
+		bytes_add(out, room, (1 << 16) - z->avail_out);
 		if (status == Z_STREAM_END && inflateResetKeep(z) == Z_OK)
 			last_ended = true;
 		else if (status == Z_OK)

@@ -1,7 +1,7 @@
 /*
  * Fuzzes src/codec/ws_msg.c, ws_frame.c and ws_mask.c.  Input: 1 byte of rules
- * (bits 0 masked, 1 check_utf8, 2 allow_rsv1, 3 a limit of 100 bytes), 1 for
- * the cuts, 1 for the allocation that fails, then frames.
+ * (bits 0 masked, 1 check_utf8, 2 allow_rsv1, 3 a limit of 100 bytes, 4
+ * inflated), 1 for the cuts, 1 for the allocation that fails, then frames.
  *
  * What comes out is written as a string of bytes in which runs of payload are
  * joined.  Oracles: the same bytes whole, cut and byte by byte give the same;
@@ -234,8 +234,11 @@ naive_frame(struct naive *d, const uint8_t *p, size_t n)
 	if (bad == 0 && n < header)
 		return 0;
 	if (bad == 0 && op <= 2) {
+		bool counted = !d->rules->inflated ||
+		    !(op == 0 ? d->compressed : (p[0] & 0x40) != 0);
+
 		d->announced = (op == 0 ? d->announced : 0) + length;
-		if (d->rules->max_message != 0 &&
+		if (d->rules->max_message != 0 && counted &&
 		    (d->announced > d->rules->max_message || length > d->rules->max_message))
 			bad = 1009;
 	}
@@ -293,6 +296,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rules = (struct ws_rules){ .masked = data[0] & 1,
 		.check_utf8 = data[0] & 2,
 		.allow_rsv1 = data[0] & 4,
+		.inflated = data[0] & 16,
 		.max_message = data[0] & 8 ? 100 : 0 };
 	naive_run(&rules, p, n, &wanted);
 	msg_run(&rules, p, n, true, 0, &got);

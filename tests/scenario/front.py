@@ -1,4 +1,4 @@
-"""Listeners and limits: addresses of every kind, a port that is taken, too many connections, too few file descriptors."""
+"""Listeners and limits: addresses of every kind, a taken port, too many connections, too few file descriptors."""
 
 import contextlib
 import functools

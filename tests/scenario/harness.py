@@ -1,8 +1,8 @@
-"""What a scenario test is given: the daemon as a black box, a folder of its own, deadlines that fit the build's flavour.
+"""What a scenario test is given: the daemon as a black box, a folder of its own, deadlines that fit the build.
 
 A test is a function `test_...(t)` in a module of this folder; t is a Test. Each test runs in a process of its own (see
-`run`), so whatever it starts or opens ends with it. Nothing here sleeps for a fixed time: conditions are looked at again
-and again until they hold or their deadline has passed.
+`run`), so whatever it starts or opens ends with it. Nothing here sleeps for a fixed time: conditions are looked at
+again and again until they hold or their deadline has passed.
 """
 
 import fnmatch
@@ -230,7 +230,7 @@ class Daemon:
         return [int(a.rpartition(":")[2]) for a in self.addresses(listen) if not a.startswith("unix:")]
 
     def port(self, listen):
-        """The TCP port of a [listen] section with `Address=127.0.0.1:0`; the newest one, if it was opened several times."""
+        """The TCP port of a [listen] section with `Address=127.0.0.1:0`; the last one that the log names."""
         ports = self.ports(listen)
         assert ports, f"the {self.name} listens on no TCP port for [listen {listen}]"
         return ports[-1]
@@ -239,7 +239,7 @@ class Daemon:
         self._process.send_signal(number)
 
     def access(self, count=1, timeout=WAIT_S):
-        """Waits for this many new access lines (for a daemon that was started with access=True); returns all new ones."""
+        """Waits for this many new access lines of a daemon that was started with access=True; returns all new ones."""
 
         def lines():
             text = self.access_log.read_text() if self.access_log.exists() else ""
@@ -305,14 +305,14 @@ def how_ended(status):
 class Test:
     """One running test. Everything it hands out is closed or ended when the test is over."""
 
-    def __init__(self, name):
+    def __init__(self, name, folder=None):
         self.name = name
         self.repo = REPO
         self.flavour = FLAVOUR
         self.factor = FACTOR
         self.sanitized = SANITIZED
         self.program = PROGRAM
-        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="wsr."))  # short: paths of Unix sockets have 107 bytes
+        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="", dir=folder))  # short: Unix sockets' paths have 107 bytes
         self.tmp.chmod(0o755)  # for a daemon that is not root any more
         self._daemons = []
         self._first = []  # closed before the daemons are ended
@@ -416,7 +416,7 @@ def raise_open_files(at_least):
 
 
 def selected(name, patterns):
-    """name is module.test_...; a pattern is a module, a test, module.test, a part of a test's name, or has wildcards."""
+    """Whether module.test_... is meant by a module, a test, module.test, a part of a test's name, or by wildcards."""
     module, _, test = name.partition(".")
 
     def fits(pattern):

@@ -1,5 +1,5 @@
-// A client by npm's ws: node_client.js URL [SUBPROTOCOL...]. Sends messages of many sizes, fragmented ones and PINGs to an
-// echo, closes with 4000, and prints what it found as JSON; exit status 1 and the reason on stderr if an echo is wrong.
+// A client by npm's ws: node_client.js URL [SUBPROTOCOL...]. Sends messages of many sizes, fragmented ones and PINGs to
+// an echo, closes with 4000, and prints what it found as JSON; exit status 1 and why on stderr if an echo is wrong.
 'use strict';
 
 const WebSocket = require('ws');
@@ -49,6 +49,7 @@ socket.on('message', (data, isBinary) => {
 });
 socket.on('close', (code, reason) => {
   console.log(JSON.stringify({
-    status: 101, echoed, pongs, code, reason: reason.toString(), protocol: socket.protocol, extensions: socket.extensions,
+    status: 101, echoed, pongs, code, reason: reason.toString(),
+    protocol: socket.protocol, extensions: socket.extensions,
   }));
 });

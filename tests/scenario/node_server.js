@@ -5,7 +5,8 @@
 const http = require('http');
 const { WebSocketServer } = require('ws');
 
-const where = /^\d+$/.test(process.argv[2]) ? { port: Number(process.argv[2]), host: '127.0.0.1' } : { path: process.argv[2] };
+const [, , place] = process.argv;
+const where = /^\d+$/.test(place) ? { port: Number(place), host: '127.0.0.1' } : { path: place };
 const server = http.createServer((request, response) => {
   response.writeHead(418, { 'Content-Type': 'text/plain' });
   response.end('no WebSocket\n');

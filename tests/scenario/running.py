@@ -145,7 +145,7 @@ def test_running_configurations_that_cannot_work_are_refused(t):
         "no action": listen + "[route a]\nPath=/a\n",
         "no backend": listen + "[route a]\nPath=/a\nAction=forward\n",
         "same match": listen + "[route a]\nPath=/a\nAction=echo\n[route b]\nPath=/a\nAction=echo\n",
-        "same address": "[listen a]\nAddress=127.0.0.1:9\n[listen b]\nAddress=127.0.0.1:9\n[route a]\nPath=/a\nAction=echo\n",
+        "same address": "[listen a]\nAddress=127.0.0.1:9\n[listen b]\nAddress=127.0.0.1:9\n" + INI,
         "no folder": listen + "[route a]\nPath=/*\nAction=static\n",
         "unreadable folder": listen + f"[route a]\nPath=/*\nAction=static\nDocumentRoot={t.tmp}/nothing\n",
         "stray key": "Workers=2\n" + listen + "[route a]\nPath=/a\nAction=echo\n",
@@ -510,8 +510,8 @@ def test_running_reload_while_draining_is_no_trouble(t):
 def test_running_usr1_opens_log_files_anew(t):
     log, access = t.tmp / "error.log", t.tmp / "access.log"
     path = t.tmp / "front.sock"
-    ini = f"[server]\nLogTarget={log}\nAccessLog={access}\n[listen u]\nAddress=unix:{path}\n[route ws]\nPath=/ws\nAction=echo\n"
-    daemon = t.daemon(ini, ready=False)
+    ini = f"[server]\nLogTarget={log}\nAccessLog={access}\n[listen u]\nAddress=unix:{path}\n"
+    daemon = t.daemon(ini + "[route ws]\nPath=/ws\nAction=echo\n", ready=False)
     t.wait(lambda: log.exists() and "is ready" in log.read_text(), what="readiness in the log file")
 
     def lines(file):
@@ -535,8 +535,8 @@ def test_running_usr1_opens_log_files_anew(t):
 
 
 FIELDS = (
-    "time client listener route http tls method path status origin subprotocol extensions backend duration_ms messages_in "
-    "messages_out bytes_in bytes_out close_code closed_by reason"
+    "time client listener route http tls method path status origin subprotocol extensions backend duration_ms "
+    "messages_in messages_out bytes_in bytes_out close_code closed_by reason"
 ).split()
 
 
@@ -681,7 +681,8 @@ def test_running_log_levels(t):
         ("info", ("warning:", "info:"), ("debug:",)),
         ("debug", ("warning:", "info:"), ()),
     ):
-        ini = f"[server]\nLogLevel={level}\n[listen u]\nAddress=unix:{path}\n[route ws]\nPath=/ws\nAction=forward\nBackend=no\n"
+        ini = f"[server]\nLogLevel={level}\n[listen u]\nAddress=unix:{path}\n"
+        ini += "[route ws]\nPath=/ws\nAction=forward\nBackend=no\n"
         daemon = t.daemon(ini + f"[backend no]\nAddress=unix:{t.tmp}/nobody\n", ready=False)
 
         def reachable():

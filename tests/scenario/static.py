@@ -312,7 +312,8 @@ def test_static_connection_close_is_heeded(t):
     conn.expect_end(reset=False)
     # what follows a last request is not answered
     conn = connect(t, port)
-    conn.send(request_head(target="/files/hello.txt", fields=[("Connection", "close")]) + request_head(target="/files/"))
+    last = request_head(target="/files/hello.txt", fields=[("Connection", "close")])
+    conn.send(last + request_head(target="/files/"))
     equal(conn.read_response().body, HELLO)
     conn.expect_end()
 

@@ -1,4 +1,4 @@
-"""TLS listeners: versions, certificates by name, client certificates, resumption; certificates made by the openssl program."""
+"""TLS listeners: versions, certificates by name and of clients, resumption. The openssl program makes the keys."""
 
 import contextlib
 import select
@@ -125,6 +125,7 @@ def test_tls_echo_over_both_versions(t):
 
 
 def test_tls_real_clients(t):
+    peers.need_websockets(t)
     ca = Authority(t)
     port = t.daemon(ini(ca.issue("127.0.0.1"))).port("tls")
 

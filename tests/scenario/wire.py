@@ -1,4 +1,4 @@
-"""HTTP/1.1 and WebSocket at the level of bytes, for both ends: what a library would refuse to send or hide from its caller.
+"""HTTP/1.1 and WebSocket at the level of bytes, for both ends: what a library would refuse to send, or hide.
 
 Every read has a deadline. A connection made with connect(), open_ws() or Listener.accept() is closed with its test.
 """
@@ -155,8 +155,8 @@ class Conn:
         self.sock.shutdown(socket.SHUT_WR)
 
     def fill(self, end):
-        """Reads once. False at the end of the stream. TimeoutError at the deadline, a time.monotonic(); without one (0) the
-        socket is left as it is."""
+        """Reads once. False at the end of the stream. TimeoutError at the deadline, a time.monotonic(); without one (0)
+        the socket is left as it is."""
         if self.ended:
             return False
         if end:

@@ -196,7 +196,9 @@ START_TEST(assign_parses_route_and_backend)
 	unit_config_good(&u,
 	    "[backend one]\nAddress=unix:@x\nConnectTimeout=1s\nResponseTimeout=infinity\n"
 	    "KeepAliveInterval=10\nKeepAliveTimeout=20\nForwardedHeaders=off\n"
-	    "[backend two]\nAddress=app.example:80\n"
+	    "[backend two]\nAddress=app.example:80 unix:@y\n  [::1]:81\nBalance=source\n"
+	    "HealthCheckInterval=2\nHealthCheckPath=/up\nMaxFails=0\nFailTimeout=1ms\n"
+	    "MaxConnections=7\n"
 	    "[route a]\nHost=*.App.Example\nPath=/a/*\nAction=forward\nBackend=two\n"
 	    "[route b]\nPath=/\nAction=static\nDocumentRoot=/tmp\n"
 	    "[route c]\nPath=/*\nAction=forward\nBackend=one\n");
@@ -212,6 +214,14 @@ START_TEST(assign_parses_route_and_backend)
 	ck_assert_ptr_null(u.c->route[1].backend);
 	ck_assert_str_eq(u.c->route[2].path, "/");
 	ck_assert_uint_eq(u.c->backend[1].index, 1);
+	ck_assert_uint_eq(u.c->backend[1].address.n, 3);
+	ck_assert_int_eq(u.c->backend[1].address.v[2].kind, ADDR_IP);
+	ck_assert_int_eq(u.c->backend[1].balance, CONFIG_BALANCE_SOURCE);
+	ck_assert_uint_eq(u.c->backend[1].health_check_interval_ms, 2000);
+	ck_assert_str_eq(u.c->backend[1].health_check_path, "/up");
+	ck_assert_uint_eq(u.c->backend[1].max_fails, 0);
+	ck_assert_uint_eq(u.c->backend[1].fail_timeout_ms, 1);
+	ck_assert_uint_eq(u.c->backend[1].max_connections, 7);
 	ck_assert_uint_eq(u.c->backend[0].connect_timeout_ms, 1000);
 	ck_assert(u.c->backend[0].response_timeout_ms == CONFIG_NEVER);
 	ck_assert_uint_eq(u.c->backend[0].keepalive_interval_ms, 10000);
@@ -340,28 +350,11 @@ START_TEST(assign_refuses_what_is_not_built)
 		    "version yet\n"
 		    "F:11: [websocket] ClientContextTakeover=no: compression is not built into this "
 		    "version yet\n" },
-		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a unix:/b\n"
-		  "Balance=source\nHealthCheckInterval=1\nHealthCheckPath=/x\nMaxFails=1\n"
-		  "FailTimeout=1\nMaxConnections=1\nSendProxyProtocol=v2\nForwardedHeaders=both\n",
-		    "F:3: [route a] Action=proxy: proxying ordinary HTTP requests is not built into "
-		    "this version yet; expected echo, forward or static\n"
-		    "F:6: [backend b] Address=unix:/b: a backend with more than one address is not "
-		    "built into this version yet\n"
-		    "F:7: [backend b] Balance=source: a backend with more than one address is not "
-		    "built into this version yet\n"
-		    "F:8: [backend b] HealthCheckInterval=1: health checking is not built into this "
-		    "version yet\n"
-		    "F:9: [backend b] HealthCheckPath=/x: health checking is not built into this "
-		    "version yet\n"
-		    "F:10: [backend b] MaxFails=1: health checking is not built into this version "
-		    "yet\n"
-		    "F:11: [backend b] FailTimeout=1: health checking is not built into this version "
-		    "yet\n"
-		    "F:12: [backend b] MaxConnections=1: limiting the connections of a backend is "
-		    "not built into this version yet\n"
-		    "F:13: [backend b] SendProxyProtocol=v2: the PROXY protocol is not built into "
+		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a\n"
+		  "SendProxyProtocol=v2\nForwardedHeaders=both\n",
+		    "F:7: [backend b] SendProxyProtocol=v2: the PROXY protocol is not built into "
 		    "this version yet\n"
-		    "F:14: [backend b] ForwardedHeaders=both: the Forwarded field is not built into "
+		    "F:8: [backend b] ForwardedHeaders=both: the Forwarded field is not built into "
 		    "this version yet; expected x-forwarded or off\n" },
 	};
 
@@ -380,9 +373,7 @@ START_TEST(assign_takes_defaults_of_what_is_not_built)
 		  "CompressionLevel=1\nServerContextTakeover=true\n",
 		    "" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
-		  "Balance=least-connections\nHealthCheckInterval=0\n"
-		  "MaxFails=3\nFailTimeout=10000ms\nMaxConnections=0\nSendProxyProtocol=off\n"
-		  "ForwardedHeaders=x-forwarded\n",
+		  "SendProxyProtocol=off\nForwardedHeaders=x-forwarded\n",
 		    "" },
 	};
 

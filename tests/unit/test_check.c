@@ -153,8 +153,6 @@ START_TEST(check_kinds_of_backends)
 	static const struct unit_config_row rows[] = {
 		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a\n"
 		  "Protocol=stream\nKeepAliveInterval=1\n",
-		    "F:3: [route a] Action=proxy: proxying ordinary HTTP requests is not built into "
-		    "this version yet; expected echo, forward or static\n"
 		    "F:3: [route a] Action=proxy: [backend b] does not speak http; expected a "
 		    "backend with Protocol=http, or Action=forward\n"
 		    "warning: F:8: [backend b] KeepAliveInterval has no effect: there is no "
@@ -180,6 +178,51 @@ START_TEST(check_kinds_of_backends)
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
+}
+END_TEST
+
+START_TEST(check_health_and_addresses)
+{
+	static const struct unit_config_row rows[] = {
+		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
+		  "Protocol=lines\nHealthCheckInterval=1\nHealthCheckPath=/up\n",
+		    "F:9: [backend b] HealthCheckPath: only an http backend answers a GET; expected "
+		    "this key left out\n" },
+		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
+		  "HealthCheckPath=/up\n",
+		    "warning: F:7: [backend b] HealthCheckPath has no effect: HealthCheckInterval "
+		    "is 0\n" },
+		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\n"
+		  "Address=unix:/a a:1\nAddress=A:1\n",
+		    "F:7: [backend b] Address=A:1: it is in the list already; expected each "
+		    "once\n" },
+	};
+
+	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
+}
+END_TEST
+
+START_TEST(check_counts_addresses)
+{
+	struct unit_config u;
+	struct buf text;
+
+	unit_config_init(&u);
+	for (int n = 256; n < 258; n++) {
+		buf_init(&text, 1 << 20);
+		buf_printf(&text, "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\n");
+		for (int i = 0; i < n; i++)
+			buf_printf(&text, "Address=a:%d\n", i + 1);
+		buf_printf(&text, UNIT_CONFIG_REST);
+		unit_config_write(u.path, buf_span(&text));
+		buf_clear(&text);
+		unit_config_load(&u, NULL, 0);
+		ck_assert_str_eq(unit_config_log(&u),
+		    n == 256 ? ""
+			     : "F:262: [backend b] Address: there are 257; expected at most 256\n");
+		unit_config_drop(&u);
+	}
+	unit_config_clear(&u);
 }
 END_TEST
 
@@ -224,6 +267,8 @@ main(void)
 		check_document_root,
 		check_no_two_routes_alike,
 		check_kinds_of_backends,
+		check_health_and_addresses,
+		check_counts_addresses,
 		check_warns_of_what_has_no_effect,
 	};
 

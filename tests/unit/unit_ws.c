@@ -154,6 +154,7 @@ uw_setup_text(const char *text)
 	ck_assert_ptr_nonnull(uw.log = log_new("/dev/null", LOG_L_DEBUG, LOG_F_TEXT));
 	env.loop = uw.loop;
 	env.log = env.access = uw.log;
+	env.deflate_memory = &uw.deflate_memory;
 	ck_assert_ptr_nonnull(uw.gw = gateway_new(&env));
 	uw.peer.sin_family = AF_INET;
 	uw.info.config = uw.uc.c;
@@ -209,7 +210,7 @@ uw_try_open(struct stream *app)
 	fake_init(&uw.app);
 	memset(&ss, 0, sizeof(ss));
 	session_init(&ss, uw.gw, SESSION_FORWARD, &uw.client.s, &r, &uw.uc.c->route[0]);
-	if (ws_start(&ss, uw.echo ? NULL : app != NULL ? app : &uw.app.s) == 0)
+	if (ws_start(&ss, uw.echo ? NULL : app != NULL ? app : &uw.app.s, uw.ext) == 0)
 		return 0;
 	session_clear(&ss);
 	return -1;

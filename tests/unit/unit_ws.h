@@ -6,6 +6,8 @@
 #ifndef TESTS_UNIT_WS_H
 #define TESTS_UNIT_WS_H
 
+#include "codec/ws_deflate.h"
+#include "codec/ws_ext.h"
 #include "codec/ws_msg.h"
 #include "gateway/session.h"
 #include "unit_config.h"
@@ -34,6 +36,8 @@ struct uw {
 	struct sockaddr_in peer;
 	struct uw_fake client, app;
 	bool echo; /* there is no backend */
+	const struct ws_ext *ext; /* what the handshake agreed on; NULL: no compression */
+	struct ws_deflate_memory deflate_memory;
 };
 extern struct uw uw;
 

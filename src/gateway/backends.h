@@ -1,0 +1,84 @@
+/*
+ * What the whole daemon knows of its backends' addresses: how many connections each has, and
+ * whether it is up.  Shared by all workers and the prober (gateway/prober.h), so that
+ * balancing, MaxConnections and health hold for the daemon; an address is known by its backend's
+ * name and its text, so that what is known of it survives a reload.
+ *
+ * Any thread.  A request picks an address, reports how it went, and releases it when its
+ * connection is over; a failure may pick again.
+ */
+#ifndef GATEWAY_BACKENDS_H
+#define GATEWAY_BACKENDS_H
+
+#include <sys/socket.h>
+
+#include "config/config.h"
+#include "policy/balance.h"
+
+struct log;
+struct backends;
+struct backends_address;
+
+struct backends *backends_new(struct log *log);	/* NULL without memory; log is borrowed */
+void backends_free(struct backends *b);	/* after every snapshot and every pick is gone */
+
+/* Find or make what c's addresses need, for as long as c lives; before c is shared, once.  0, or -1
+ * without memory. */
+int backends_attach(struct backends *b, struct config *c);
+
+enum backends_verdict {
+	BACKENDS_PICKED,
+	BACKENDS_FULL,	/* what is up has MaxConnections: 503 */
+	BACKENDS_DOWN,	/* nothing (more) to try: 502 */
+};
+
+/* The addresses that one request has tried; zeroed at first. */
+struct backends_tried {
+	uint64_t bit[BALANCE_MAX / 64];
+};
+
+/*
+ * Pick an address of cb (in c, which was attached) that this request has not tried yet, and count a
+ * connection to it.  One that rests after failures is not picked until FailTimeout is over: then one
+ * request tries it.  Only where no other is up are those picked as well whose last failure was a
+ * refusal, as that costs no time: an application that comes back is found at once.
+ * PICKED: *out is the caller's, until backends_release.
+ */
+enum backends_verdict backends_pick(const struct config *c, const struct config_backend *cb,
+    const struct sockaddr *client, struct backends_tried *tried, uint64_t now_ms,
+    struct backends_address **out);
+
+/* The connection is over; NULL is nothing. */
+void backends_release(struct backends_address *a);
+
+const struct addr *backends_addr(const struct backends_address *a);
+
+enum backends_outcome {
+	BACKENDS_OK,		/* connected, and an http backend's response head came */
+	BACKENDS_REFUSED,	/* failed at once */
+	BACKENDS_TIMED_OUT,	/* failed after a time-out */
+};
+
+/* How it went (MaxFails, FailTimeout of cb); why is for the log, borrowed. */
+void backends_report(struct backends_address *a, const struct config_backend *cb,
+    enum backends_outcome outcome, const char *why, uint64_t now_ms);
+
+/* ---- for the prober and for whoever shows it */
+
+/* Address i of cb; valid as long as c. */
+struct backends_address *backends_get(const struct config *c, const struct config_backend *cb,
+    size_t i);
+
+/* What an active check found; a good one ends a rest, too. */
+void backends_checked(struct backends_address *a, bool up, const char *why);
+/* It is not checked any more: what checks found is forgotten. */
+void backends_unchecked(struct backends_address *a);
+
+struct backends_status {
+	uint64_t connections;
+	unsigned fails;		/* in a row */
+	bool up;
+};
+void backends_status(const struct backends_address *a, struct backends_status *out);
+
+#endif

@@ -1,0 +1,71 @@
+// An application with pages and WebSockets on one port, by Node's http server and npm's ws: node_app.js PORT|PATH.
+// Prints where it listens. What a path does is said below; every other path echoes the request as JSON.
+'use strict';
+
+const crypto = require('crypto');
+const http = require('http');
+const { WebSocketServer } = require('ws');
+
+const [, , place] = process.argv;
+const where = /^\d+$/.test(place) ? { port: Number(place), host: '127.0.0.1' } : { path: place };
+let connections = 0;
+
+// COUNT blocks of 64 KiB as the reader takes them
+function pour(response, count) {
+  const block = Buffer.alloc(65536, 'x');
+  const more = () => {
+    while (count-- > 0)
+      if (!response.write(block))
+        return response.once('drain', more);
+    response.end();
+  };
+  more();
+}
+
+const pages = {
+  '/length': (request, response) => response.writeHead(200, { 'Content-Length': 10 }).end('0123456789'),
+  '/none': (request, response) => response.writeHead(204).end(),
+  '/not-modified': (request, response) => response.writeHead(304, { ETag: '"1"' }).end(),
+  '/hints': (request, response) => {
+    response.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' });
+    response.end('page');
+  },
+  '/events': (request, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+    response.write('data: first\n\n');
+    request.on('close', () => console.log('gone'));
+    setTimeout(() => response.end('data: last\n\n'), 1500);
+  },
+  '/echo': (request, response) => request.pipe(response),
+  '/pour': (request, response, query) => pour(response, Number(query)),
+  '/die': (request, response, query) => {
+    response.writeHead(200, query ? { 'Content-Length': query } : {});
+    response.write('partial', () => request.socket.destroy());
+  },
+  '/connections': (request, response) => response.end(String(connections)),
+};
+
+const server = http.createServer((request, response) => {
+  const [path, query] = request.url.split('?');
+  response.setHeader('X-Connection', request.socket.number);
+  if (pages[path])
+    return pages[path](request, response, query);
+  const hash = crypto.createHash('sha256');
+  let size = 0;
+  request.on('data', (data) => {
+    hash.update(data);
+    size += data.length;
+  });
+  request.on('end', () => {
+    const { method, url, headers, rawHeaders } = request;
+    const found = { method, url, headers, rawHeaders, size, sha256: hash.digest('hex') };
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify(found));
+  });
+});
+server.requestTimeout = 0;
+server.on('connection', (socket) => { socket.number = ++connections; });
+new WebSocketServer({ server, path: '/ws' }).on('connection', (socket) => {
+  socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+});
+server.listen(where, () => console.log(server.address().port ?? server.address()));
