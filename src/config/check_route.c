@@ -189,23 +189,24 @@ route_check_same(const struct config *c, size_t i, struct config_report *rep)
 	}
 }
 
-/* passthrough needs someone behind who speaks permessage-deflate. */
+/* passthrough needs someone behind who speaks permessage-deflate, also when [websocket] says it. */
 static void
 route_check_compression(
     const struct config_route *r, const struct config_tsection *s, struct config_report *rep)
 {
+	bool own = config_tree_get(s, "Compression") != NULL;
 	struct config_place at;
 
 	if (r->ws.compression != CONFIG_COMPRESSION_PASSTHROUGH ||
-	    config_tree_get(s, "Compression") == NULL || config_tree_get(s, "Action") == NULL ||
+	    config_tree_get(s, "Action") == NULL || (r->action == CONFIG_ACTION_STATIC && !own) ||
 	    (r->backend != NULL && r->backend->protocol == CONFIG_PROTOCOL_HTTP) ||
 	    (route_uses_backend(r) && r->backend == NULL))
 		return;
-	config_place(&at, s, "Compression");
+	config_place(&at, s, own ? "Compression" : "Action");
 	config_error(rep, at.file, at.line,
-	    "%s Compression=passthrough: there is no http backend "
+	    "%s Compression=passthrough%s: there is no http backend "
 	    "to compress; expected off or edge",
-	    at.title);
+	    at.title, own ? "" : " (from [websocket])");
 }
 
 void

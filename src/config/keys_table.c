@@ -92,7 +92,7 @@ const struct config_key config_keys[] = {
 	    UNBUILT("the admin endpoint"),
 	    .doc = "The admin endpoint, unix:PATH or HOST:PORT; empty is none." },
 	{ SERVER("CompressionMemory", compression_memory), .type = CONFIG_T_SIZE, .min = MIB(1),
-	    .max = GIB(1024), .def = "256M", UNBUILT("compression"),
+	    .max = GIB(1024), .def = "256M",
 	    .doc =
 		"zlib memory of all connections together. Past it new connections are offered no "
 		"context takeover, and past twice that no compression." },
@@ -134,7 +134,6 @@ const struct config_key config_keys[] = {
 	    .doc = "Whether each connection must begin with a PROXY header, version 1 or 2." },
 	{ LISTEN("TrustedProxies", trusted_proxies), .type = CONFIG_T_CIDRS, .def = "",
 	    .expected = "an address or a CIDR block such as 192.0.2.0/24",
-	    UNBUILT("trusting proxies"),
 	    .doc = "Addresses or CIDR blocks whose X-Forwarded-For, Forwarded or PROXY header is "
 		   "believed." },
 	{ LISTEN("MaxStreams", max_streams), .type = CONFIG_T_UINT, .min = 1, .max = 2147483647,
@@ -231,30 +230,28 @@ const struct config_key config_keys[] = {
 	    .doc = "Subprotocols that the gateway itself offers (echo and raw backends), and the "
 		   "filter on what is passed to an http backend; empty passes all." },
 	{ WEBSOCKET("Compression", compression), .type = CONFIG_T_ENUM, .words = compression_words,
-	    .def = "off", UNBUILT("compression"),
+	    .def = "off",
 	    .doc =
 		"permessage-deflate: off (never negotiated, never passed on), edge (the gateway "
 		"compresses and decompresses; the backend sees plain frames) or passthrough (the "
 		"offer and the compressed frames go through to an http backend)." },
 	{ WEBSOCKET("CompressionLevel", compression_level), .type = CONFIG_T_UINT, .min = 1,
-	    .max = 9, .def = "1", UNBUILT("compression"),
-	    .doc = "zlib's level: 1 is fastest, 9 is smallest." },
+	    .max = 9, .def = "1", .doc = "zlib's level: 1 is fastest, 9 is smallest." },
 	{ WEBSOCKET("CompressionMinSize", compression_min_size), .type = CONFIG_T_SIZE,
-	    .max = GIB(1), .def = "256", UNBUILT("compression"),
-	    .doc = "Shorter messages are sent uncompressed." },
+	    .max = GIB(1), .def = "256", .doc = "Shorter messages are sent uncompressed." },
 	{ WEBSOCKET("ServerMaxWindowBits", server_max_window_bits), .type = CONFIG_T_UINT, .min = 9,
-	    .max = 15, .def = "15", UNBUILT("compression"),
+	    .max = 15, .def = "15",
 	    .doc = "The window that the gateway compresses with, as a power of two." },
 	{ WEBSOCKET("ClientMaxWindowBits", client_max_window_bits), .type = CONFIG_T_UINT, .min = 9,
-	    .max = 15, .def = "15", UNBUILT("compression"),
-	    .doc = "The window that clients may compress with, as a power of two." },
+	    .max = 15, .def = "15",
+	    .doc = "The window that clients may compress with, as a power of two; for clients that "
+		   "offer to be told (client_max_window_bits)." },
 	{ WEBSOCKET("ServerContextTakeover", server_context_takeover), .type = CONFIG_T_BOOL,
-	    .def = "yes", UNBUILT("compression"),
+	    .def = "yes",
 	    .doc = "Whether the gateway's compressor remembers earlier messages. no saves memory: "
 		   "one shared compressor serves all connections of a worker." },
 	{ WEBSOCKET("ClientContextTakeover", client_context_takeover), .type = CONFIG_T_BOOL,
-	    .def = "yes", UNBUILT("compression"),
-	    .doc = "Whether clients' compressors may remember earlier messages." },
+	    .def = "yes", .doc = "Whether clients' compressors may remember earlier messages." },
 
 	/* [backend NAME] */
 	{ BACKEND("Address", address), .type = CONFIG_T_ADDRS, .def = "", .required = true,
@@ -300,17 +297,14 @@ const struct config_key config_keys[] = {
 	    .doc =
 		"After so many failures in a row an address rests for FailTimeout; 0 is never." },
 	{ BACKEND("FailTimeout", fail_timeout_ms), .type = CONFIG_T_TIME, .min = 1, .max = DAYS(1),
-	    .def = "10s",
-	    .doc = "How long an address rests after MaxFails failures." },
+	    .def = "10s", .doc = "How long an address rests after MaxFails failures." },
 	{ BACKEND("MaxConnections", max_connections), .type = CONFIG_T_UINT, .max = 10000000,
-	    .def = "0",
-	    .doc = "Connections at once to each address; 0 is no limit." },
+	    .def = "0", .doc = "Connections at once to each address; 0 is no limit." },
 	{ BACKEND("SendProxyProtocol", send_proxy_protocol), .type = CONFIG_T_ENUM,
 	    .words = proxy_words, .def = "off", UNBUILT("the PROXY protocol"),
 	    .doc = "Whether a connection to the backend begins with a PROXY header." },
 	{ BACKEND("ForwardedHeaders", forwarded_headers), .type = CONFIG_T_ENUM,
 	    .words = forwarded_words, .def = "x-forwarded",
-	    UNBUILT_BUT("the Forwarded field", "x-forwarded off"),
 	    .doc =
 		"How the backend learns who the client is: x-forwarded (X-Forwarded-For, -Proto, "
 		"-Host, X-Real-IP), forwarded (RFC 7239), both, off; what an untrusted client sent "

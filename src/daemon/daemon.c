@@ -428,6 +428,10 @@ daemon_prepare(struct daemon *d)
 	if (d->config == NULL ||
 	    front_load_tls(&d->front, NULL, d->config, daemon_report, NULL) == -1)
 		return EXIT_CONFIG;
+	if (privileges_check(&d->config->server, err, sizeof(err)) == -1) {
+		daemon_report(NULL, true, err);
+		return EXIT_CONFIG;
+	}
 	d->nofile = privileges_raise_nofile();
 	if (daemon_open_logs(d) == -1 || front_open(&d->front, NULL, daemon_report, NULL) == -1)
 		return EXIT_SYSTEM;

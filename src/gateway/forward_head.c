@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "codec/ws_ext.h"
 #include "gateway/forward_head.h"
+#include "gateway/forwarded.h"
 #include "policy/subprotocol.h"
 
 static bool
@@ -23,16 +24,6 @@ request_field_rebuilt(struct span name)
 	static const char *const own[] = { "Host", "Content-Length", "Expect",
 		"Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions",
 		"Sec-WebSocket-Protocol", "HTTP2-Settings", NULL };
-
-	return name_in(name, own);
-}
-
-static bool
-request_field_forwarding(struct span name)
-{
-	static const char *const own[] = { "X-Forwarded-For", "X-Forwarded-Proto",
-		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP",
-		"Forwarded", NULL };
 
 	return name_in(name, own);
 }
@@ -119,23 +110,30 @@ maker_extensions(struct head_maker *m, const struct http_head *head)
 	buf_clear(&b);
 }
 
-/* X-Forwarded-* and X-Real-IP. */
 static void
-maker_forwarded(struct head_maker *m, const struct stream_info *info, const struct http_head *head)
+maker_forwarded_field(struct head_maker *m, enum forwarded_what what, const struct stream_info *info,
+    const struct stream_request *r)
 {
-	char client[64];
-	struct span ip;
+	struct buf b;
 
-	addr_format_sa(info->client, sizeof(struct sockaddr_storage), false, client, sizeof(client));
-	ip = span_from_str(client);
-	if (ip.n >= 2 && ip.p[0] == '[')
-		ip = (struct span){ ip.p + 1, ip.n - 2 };
-	maker_field(m, SPAN_LIT("X-Forwarded-For"), ip);
-	maker_field(m, SPAN_LIT("X-Forwarded-Proto"),
-	    info->listen->tls ? SPAN_LIT("https") : SPAN_LIT("http"));
-	if (head->authority.n > 0)
-		maker_field(m, SPAN_LIT("X-Forwarded-Host"), head->authority);
-	maker_field(m, SPAN_LIT("X-Real-IP"), ip);
+	buf_init(&b, HTTP1_MAX_HEAD);
+	if (forwarded_value(what, info, r, &b) == -1)
+		m->failed = true;
+	else if (b.n > 0)
+		maker_field(m, forwarded_name(what), buf_span(&b));
+	buf_clear(&b);
+}
+
+/* What ForwardedHeaders says. */
+static void
+maker_forwarded(struct head_maker *m, enum config_forwarded how, const struct stream_info *info,
+    const struct stream_request *r)
+{
+	if (how == CONFIG_FORWARDED_X || how == CONFIG_FORWARDED_BOTH)
+		for (int what = FORWARDED_X_FOR; what <= FORWARDED_X_REAL_IP; what++)
+			maker_forwarded_field(m, (enum forwarded_what)what, info, r);
+	if (how == CONFIG_FORWARDED_RFC7239 || how == CONFIG_FORWARDED_BOTH)
+		maker_forwarded_field(m, FORWARDED_RFC7239, info, r);
 }
 
 static struct span
@@ -211,7 +209,7 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 	}
 	for (size_t i = 0; i < head->n_fields; i++) {
 		if (request_field_rebuilt(head->field[i].name) ||
-		    request_field_forwarding(head->field[i].name) ||
+		    forwarded_is(head->field[i].name) ||
 		    http_head_is_hop_by_hop(head, head->field[i].name))
 			continue;
 		maker_field(&m, head->field[i].name, head->field[i].value);
@@ -222,8 +220,7 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 		maker_subprotocols(&m, head, &route->ws.subprotocols);
 	else
 		maker_request(&m, head, &out);
-	if (route->backend->forwarded_headers == CONFIG_FORWARDED_X)
-		maker_forwarded(&m, info, head);
+	maker_forwarded(&m, route->backend->forwarded_headers, info, r);
 	f = maker_finish(&m, &out);
 	buf_clear(&m.b);
 	return f;

@@ -14,6 +14,7 @@
 #include "gateway/session.h"
 #include "gateway/static.h"
 #include "http/h1_pool.h"
+#include "policy/client.h"
 #include "policy/origin.h"
 #include "policy/route.h"
 
@@ -109,16 +110,22 @@ gateway_judge_websocket(struct gateway *gw, struct stream *s, const struct strea
 }
 
 static void
-gateway_on_request(void *arg, struct stream *s, const struct stream_request *r)
+gateway_on_request(void *arg, struct stream *s, const struct stream_request *came)
 {
 	struct gateway *gw = arg;
 	const struct stream_info *info = stream_info(s);
+	struct stream_request q = *came, *r = &q;
+	struct sockaddr_storage client;
 	const struct config_route *route;
 
 	if (span_eq(r->head->method, SPAN_LIT("CONNECT")) && r->ws == WS_REQUEST_NONE) {
 		gateway_refuse(gw, s, r, NULL, REPLY_NOT_IMPLEMENTED,
 		    "this gateway is no forward proxy");
 		return;
+	}
+	if (info->listen->n_trusted_proxies > 0) {
+		client_find(info->listen, info->client, r->head, &client);
+		q.client = (const struct sockaddr *)&client;
 	}
 	route = route_find(info->config, r->head->authority, r->head->path);
 	if (route == NULL) {

@@ -2,20 +2,22 @@
  * proxy: an ordinary request is carried to an http backend and its response
  * back (RFC 9110 7.6).  A WebSocket handshake on the same route is forward.c's.
  *
- * The life of an exchange: the request's head is copied as the backend gets it; a
- * connection that waits in the pool is taken, or one is dialled; head and body go out, interim responses, the
- * final head and its body come back, each byte as it comes; the connection goes into the pool.  Meanwhile the
- * client is held whenever the backend does not take what it got, and the backend whenever the client does not, so
- * that a body of any length costs no more memory than what one read brings.
+ * The life of an exchange: the request's head is copied as the backend gets it; a connection
+ * that waits in the pool is taken, or one is dialled; head and body go out, interim responses,
+ * the final head and its body come back, each byte as it comes; the connection goes into the
+ * pool.  Meanwhile the client is held whenever the backend does not take what it got, and the
+ * backend whenever the client does not, so that a body of any length costs no more memory than
+ * what one read brings.
  *
- * Neither side's framing reaches the other: both carriers make their own out of "so many bytes" or "an end that will
- * be told".  Trailers are dropped in both directions (RFC 9110 6.5.1 allows it).  What ends early on one side
- * is cut off on the other: a backend that fails in the middle of a body breaks the client's stream, and a client that leaves,
- * also one that only half-closes its connection before the response is over, aborts the backend's.
+ * Neither side's framing reaches the other: both carriers make their own out of "so many bytes"
+ * or "an end that will be told".  Trailers are dropped in both directions (RFC 9110 6.5.1
+ * allows it).  What ends early on one side is cut off on the other: a backend that fails in the
+ * middle of a body breaks the client's stream, and a client that leaves, also one that only
+ * half-closes its connection before the response is over, aborts the backend's.
  *
- * One thread.  Called by gateway.c, both streams, the dial and a timer.  Invariants: b is NULL but between the connection
- * to the backend and its end; ss.s is the client's stream until the exchange is freed; exactly one of finish, break and refuse
- * ends it.
+ * One thread.  Called by gateway.c, both streams, the dial and a timer.  Invariants: b is NULL
+ * but between the connection to the backend and its end; ss.s is the client's stream until the
+ * exchange is freed; exactly one of finish, break and refuse ends it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +28,6 @@
 #include "gateway/session.h"
 #include "http/h1_pool.h"
 #include "io/dial.h"
-#include "io/transport.h"
 
 /* How long a client that waits for 100 (Continue) is left to the backend. */
 #define PROXY_CONTINUE_MS 1000
@@ -77,7 +78,10 @@ proxy_end(struct proxy *f, unsigned status, enum session_side by, const char *re
 	proxy_free(f);
 }
 
-/* All of the response came.  What the client still sends of its request is not wanted (RFC 9110 7.5). */
+/*
+ * All of the response came.  What the client still sends of its request is not wanted (RFC 9110
+ * 7.5).
+ */
 static void
 proxy_finish(struct proxy *f)
 {
@@ -155,8 +159,9 @@ proxy_continue(struct proxy *f)
 }
 
 /*
- * IdleConnectionTimeout without a step: a client that takes nothing or sends nothing is dropped.  An application may
- * be silent as long as it likes once it has answered; until then ResponseTimeout holds.
+ * IdleConnectionTimeout without a step: a client that takes nothing or sends nothing is
+ * dropped.  An application may be silent as long as it likes once it has answered; until then
+ * ResponseTimeout holds.
  */
 static void
 proxy_on_timer(struct loop_timer *t)
@@ -321,7 +326,10 @@ proxy_is_idempotent(struct span method)
 	return false;
 }
 
-/* A connection that had waited was closed under its request: once more, on a new one (RFC 9112 9.3.1). */
+/*
+ * A connection that had waited was closed under its request: once more, on a new one (RFC 9112
+ * 9.3.1).
+ */
 static bool
 proxy_may_retry(const struct proxy *f, const struct stream *b, enum stream_error e)
 {
@@ -415,15 +423,10 @@ proxy_dial(struct proxy *f)
 static bool
 proxy_reuse(struct proxy *f)
 {
-	struct transport *t = h1_pool_get(f->ss.gw->pool, f->ss.backend);
-	const char *wrong;
-
-	if (t == NULL)
-		return false;
-	f->b = h1_client_start_on(t, &f->head->r, f->ss.route->backend->response_timeout_ms,
-	    &proxy_backend_events, f, &wrong);
+	f->b = h1_pool_start(f->ss.gw->pool, f->ss.backend, &f->head->r,
+	    f->ss.route->backend->response_timeout_ms, &proxy_backend_events, f);
 	if (f->b == NULL)
-		return false;	/* a new one will tell what is wrong */
+		return false;
 	f->reused = true;
 	proxy_started(f);
 	return true;

@@ -22,23 +22,34 @@ fact_cut(struct span s)
 	return (struct span){ s.p, s.n < FACT_MAX ? s.n : FACT_MAX };
 }
 
-static struct session_facts *
-facts_new(struct span method, struct span path, const struct http_field *origin,
-    struct span subprotocol)
+/* Who is said to be the client, as text; nothing where it is the peer. */
+static struct span
+fact_client(const struct stream_request *r, char text[ADDR_SA_TEXT])
 {
-	struct span v[4] = { fact_cut(method), fact_cut(path),
-	    origin != NULL ? fact_cut(origin->value) : SPAN_NONE, fact_cut(subprotocol) };
+	if (r->client == NULL)
+		return SPAN_NONE;
+	addr_format_sa(r->client, sizeof(struct sockaddr_storage), false, text, ADDR_SA_TEXT);
+	return span_from_str(text);
+}
+
+static struct session_facts *
+facts_new(const struct stream_request *r)
+{
+	const struct http_field *origin = http_head_find(r->head, "Origin");
+	char client[ADDR_SA_TEXT];
+	struct span v[4] = { fact_client(r, client), fact_cut(r->head->method),
+		fact_cut(r->head->path), origin != NULL ? fact_cut(origin->value) : SPAN_NONE };
 	struct session_facts *f;
 	char *p;
 
 	f = mem_zalloc(offsetof(struct session_facts, data) + v[0].n + v[1].n + v[2].n + v[3].n);
 	if (f == NULL)
 		return NULL;
-	f->method_n = (uint16_t)v[0].n;
-	f->path_n = (uint16_t)v[1].n;
-	f->origin_n = (uint16_t)v[2].n;
+	f->client_n = (uint8_t)v[0].n;
+	f->method_n = (uint16_t)v[1].n;
+	f->path_n = (uint16_t)v[2].n;
+	f->origin_n = (uint16_t)v[3].n;
 	f->has_origin = origin != NULL;
-	f->subprotocol_n = (uint16_t)v[3].n;
 	p = f->data;
 	for (int i = 0; i < 4; i++) {
 		if (v[i].n > 0)
@@ -57,8 +68,7 @@ session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
 	ss->s = s;
 	ss->route = route;
 	ss->start_ms = loop_now_ms(gw->env.loop);
-	ss->facts = facts_new(r->head->method, r->head->path,
-	    http_head_find(r->head, "Origin"), SPAN_NONE);
+	ss->facts = facts_new(r);
 	if ((ss->next = gw->sessions) != NULL)
 		ss->next->prev = &ss->next;
 	ss->prev = &gw->sessions;
@@ -81,7 +91,7 @@ static int
 facts_add(struct session *ss, struct span fact)
 {
 	struct session_facts *f = ss->facts;
-	size_t had = offsetof(struct session_facts, data) + f->method_n + f->path_n +
+	size_t had = offsetof(struct session_facts, data) + f->client_n + f->method_n + f->path_n +
 	    f->origin_n + f->subprotocol_n;
 
 	if ((f = mem_realloc(f, had + fact.n)) == NULL)
@@ -226,7 +236,7 @@ access_num(struct access_line *a, const char *key, uint64_t v, bool present)
 
 static void
 access_begin(struct access_line *a, const struct stream_info *info,
-    const struct config_route *route)
+    const struct config_route *route, const struct session_facts *f)
 {
 	char text[128];
 
@@ -237,7 +247,10 @@ access_begin(struct access_line *a, const struct stream_info *info,
 	clock_rfc3339(text, sizeof(text));
 	access_str(a, "time", text);
 	addr_format_sa(info->client, sizeof(struct sockaddr_storage), false, text, sizeof(text));
-	access_str(a, "client", text);
+	if (f != NULL && f->client_n > 0)
+		access_span(a, "client", (struct span){ f->data, f->client_n }, true);
+	else
+		access_str(a, "client", text);
 	access_str(a, "listener", info->listen->name);
 	access_str(a, "route", route != NULL ? route->name : NULL);
 	access_str(a, "http", info->http);
@@ -247,7 +260,7 @@ access_begin(struct access_line *a, const struct stream_info *info,
 static void
 access_facts(struct access_line *a, const struct session_facts *f, unsigned status)
 {
-	const char *p = f != NULL ? f->data : NULL;
+	const char *p = f != NULL ? f->data + f->client_n : NULL;
 
 	access_span(a, "method", (struct span){ p, f != NULL ? f->method_n : 0 },
 	    f != NULL && f->method_n > 0);
@@ -295,7 +308,7 @@ session_access(struct session *ss, const struct session_end *e)
 	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
 	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
-	access_begin(&a, stream_info(ss->s), ss->route);
+	access_begin(&a, stream_info(ss->s), ss->route, ss->facts);
 	access_facts(&a, ss->facts, e->status);
 	access_str(&a, "backend", ss->backend != NULL ?
 	    addr_format(ss->backend, backend, sizeof(backend)) : NULL);
@@ -314,9 +327,8 @@ session_access_refused(struct gateway *gw, const struct stream_info *info,
 	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
 	if (r != NULL)
-		f = facts_new(r->head->method, r->head->path,
-		    http_head_find(r->head, "Origin"), SPAN_NONE);
-	access_begin(&a, info, route);
+		f = facts_new(r);
+	access_begin(&a, info, route, f);
 	access_facts(&a, f, status);
 	access_str(&a, "backend", NULL);
 	access_end(&a, gw->env.access, &e, 0);

@@ -15,6 +15,7 @@ enum session_side { SESSION_BY_NONE, SESSION_BY_CLIENT, SESSION_BY_BACKEND, SESS
 
 /* The texts that the access line needs, in one allocation. */
 struct session_facts {
+	uint8_t client_n;		/* 0: the peer of the connection is the client */
 	uint16_t method_n, path_n, origin_n, subprotocol_n, extensions_n;
 	bool has_origin;
 	char data[];			/* one behind the other, in this order */

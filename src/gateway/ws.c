@@ -117,8 +117,9 @@ ws_finish(struct ws *w, bool abort_client)
 		ws_send_close(w, &w->backend, WS_CLOSE_GOING_AWAY, NULL, 0);
 	abort_backend = ws_is_raw(w) ? ws_raw_is_partial(w) :
 	    (w->backend.flags & LEG_CLOSE_SENT) == 0;
-	ws_leave(w, &w->client, abort_client);
+	/* The client last: the route may go with its connection's snapshot. */
 	ws_leave(w, &w->backend, abort_backend);
+	ws_leave(w, &w->client, abort_client);
 	loop_timer_stop(w->ss.gw->env.loop, &w->timer);
 	ws_drop_reader(w, &w->client);
 	ws_drop_reader(w, &w->backend);

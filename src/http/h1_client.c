@@ -54,6 +54,8 @@ h1c_state_str(enum h1c_state st)
 		return "open";
 	case H1C_ENDED:
 		return "ended";
+	case H1C_IDLE:
+		return "idle";
 	case H1C_LINGER:
 		return "linger";
 	case H1C_DEAD:
@@ -70,7 +72,8 @@ h1c_set_state(struct h1_client *h1c, enum h1c_state to)
 		[H1C_HEAD] = 1 << H1C_BODY | 1 << H1C_OPEN | 1 << H1C_LINGER | 1 << H1C_DEAD,
 		[H1C_BODY] = 1 << H1C_ENDED | 1 << H1C_LINGER | 1 << H1C_DEAD,
 		[H1C_OPEN] = 1 << H1C_ENDED | 1 << H1C_LINGER | 1 << H1C_DEAD,
-		[H1C_ENDED] = 1 << H1C_LINGER | 1 << H1C_DEAD,
+		[H1C_ENDED] = 1 << H1C_IDLE | 1 << H1C_LINGER | 1 << H1C_DEAD,
+		[H1C_IDLE] = 1 << H1C_HEAD | 1 << H1C_LINGER | 1 << H1C_DEAD,
 		[H1C_LINGER] = 1 << H1C_DEAD,
 		[H1C_DEAD] = 0,
 	};
@@ -194,7 +197,9 @@ h1c_end_up(struct h1_client *h1c)
 {
 	h1c_set_state(h1c, H1C_ENDED);
 	h1c_exchange_free(h1c);
-	transport_want_read(&h1c->t, false); /* what is behind a body is nobody's */
+	/* What is behind a body is nobody's; where another request may follow it would be noticed. */
+	if (!h1c_may_keep(h1c))
+		transport_want_read(&h1c->t, false);
 	h1c->s.ev->end(&h1c->s);
 }
 
@@ -505,6 +510,14 @@ h1c_read_head(struct h1_client *h1c)
 
 /* ---- the transport's events */
 
+/* Its end, or bytes that answer nothing (RFC 9112 9.2): no request follows. */
+static void
+h1c_read_idle(struct h1_client *h1c)
+{
+	if (!h1c_is_quiet(h1c))
+		h1c_fail(h1c, STREAM_E_PEER, "the connection ended while it waited");
+}
+
 /* After the user closed: nothing that comes is of use but the end. */
 static void
 h1c_read_linger(struct h1_client *h1c)
@@ -542,7 +555,12 @@ h1c_on_readable(struct transport *t)
 	case H1C_LINGER:
 		h1c_read_linger(h1c);
 		break;
+	case H1C_IDLE:
+		h1c_read_idle(h1c);
+		break;
 	case H1C_ENDED:
+		transport_want_read(t, false);
+		break;
 	case H1C_DEAD:
 		break;
 	}
@@ -579,6 +597,7 @@ h1c_on_drained(struct transport *t)
 		if (h1c->out != H1C_OUT_RAW && h1c->s.ev->room != NULL)
 			h1c->s.ev->room(&h1c->s);
 		break;
+	case H1C_IDLE:
 	case H1C_DEAD:
 		break;
 	}

@@ -9,7 +9,9 @@
 
 struct transport;
 
-/* A request to send.  All spans are borrowed for the call; none may hold CR, LF or NUL (checked). */
+/*
+ * A request to send.  All spans are borrowed for the call; none may hold CR, LF or NUL (checked).
+ */
 struct h1_request {
 	struct span method;
 	struct span path;		/* as the client sent it */
@@ -21,31 +23,41 @@ struct h1_request {
 	/* Upgrade, Connection, Sec-WebSocket-Key and -Version are added; the answer's status,
 	 * Upgrade, Connection and Accept are checked. */
 	bool websocket;
-	/* Bytes that follow with stream_write, and then stream_end; never with websocket.  LENGTH 0 is said too. */
+	/*
+	 * Bytes that follow with stream_write, and then stream_end; never with websocket.
+	 * LENGTH 0 is said too.
+	 */
 	enum http_body body;		/* NONE, LENGTH or CHUNKED */
 	uint64_t content_length;
-	/* The connection may serve another request afterwards: no "Connection: close" is sent.  See h1_client_recycle. */
+	/*
+	 * The connection may serve another request afterwards: no "Connection: close" is sent.
+	 * See h1_client_keep.
+	 */
 	bool keep;
 };
 
 /*
- * Start on a connected fd (ownership goes over, also on failure) and send the request.  The response
- * (event `response`) must have come within response_timeout_ms, else reset with STREAM_E_TIMEOUT.  1xx other than
- * 101 come as `interim`.  A broken response is reset with STREAM_E_PROTOCOL and a text that says which check
- * failed ("backend's Sec-WebSocket-Accept is wrong").  With websocket and a status other than 101 the response's body comes as
- * bytes (chunked coding taken off) and end; a body cut short is reset, never end.  After 101, bytes behind the head
- * come as bytes right after `response` returned, unless held.  The stream starts without holds; attach follows: ev and user
- * are set here.  NULL without memory or when a span is not clean (*why set).
+ * Start on a connected fd (ownership goes over, also on failure) and send the request.  The
+ * response (event `response`) must have come within response_timeout_ms, else reset with
+ * STREAM_E_TIMEOUT.  1xx other than 101 come as `interim`.  A broken response is reset with
+ * STREAM_E_PROTOCOL and a text that says which check failed ("backend's Sec-WebSocket-Accept is
+ * wrong").  With websocket and a status other than 101 the response's body comes as bytes
+ * (chunked coding taken off) and end; a body cut short is reset, never end.  After 101, bytes
+ * behind the head come as bytes right after `response` returned, unless held.  The stream
+ * starts without holds; attach follows: ev and user are set here.  NULL without memory or when
+ * a span is not clean (*why set).
  *
- * A request with a body: its bytes are framed here; more or fewer than content_length break the connection.  The
- * response may come, and end, before the body is complete.  response_timeout_ms then runs only while the body is
- * complete or the backend does not take it.
+ * A request with a body: its bytes are framed here; more or fewer than content_length break the
+ * connection.  The response may come, and end, before the body is complete.
+ * response_timeout_ms then runs only while the body is complete or the backend does not take
+ * it.
  */
 struct stream *h1_client_start(struct loop *loop, int fd, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why);
 
 /*
- * The same on a transport whose handshake is over (also with TLS): it is moved out of, or closed on failure.
+ * The same on a transport whose handshake is over (also with TLS): it is moved out of, or
+ * closed on failure.
  */
 struct stream *h1_client_start_on(struct transport *from, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user, const char **why);
@@ -54,11 +66,19 @@ struct stream *h1_client_start_on(struct transport *from, const struct h1_reques
 bool h1_client_answered(const struct stream *s);
 
 /*
- * After `end` (also within it): the connection goes over to `to`, with reading as it was, and the stream is over, if another
- * request may follow on it (RFC 9112 9.3): keep was set, the backend agrees, the request is complete and nothing came behind the
- * response.  Else false, and nothing is changed.
+ * After `end` (also within it): the connection waits for another request, if one may follow on
+ * it (RFC 9112 9.3): keep was set, the backend agrees, the request is complete and nothing came
+ * behind the response.  Meanwhile only ev's `reset` comes, when its peer leaves or says
+ * something.  Else false, and nothing is changed.
  */
-struct transport_events;
-bool h1_client_recycle(struct stream *s, struct transport *to, const struct transport_events *ev);
+bool h1_client_keep(struct stream *s, const struct stream_events *ev, void *user);
+
+/*
+ * Send another request on a connection that waits, as h1_client_start does.  0, or -1: the
+ * connection is no longer good, or there is no memory, or the request is not clean; the stream
+ * is over.
+ */
+int h1_client_again(struct stream *s, const struct h1_request *r, uint64_t response_timeout_ms,
+    const struct stream_events *ev, void *user);
 
 #endif

@@ -17,6 +17,7 @@ enum h1c_state {
 	H1C_BODY,   /* the response's body is read */
 	H1C_OPEN,   /* a WebSocket's bytes, after the 101 */
 	H1C_ENDED,  /* the peer's end was told; writing may go on */
+	H1C_IDLE,   /* waits for another request; the peer has nothing to say */
 	H1C_LINGER, /* closed by the user: what is queued goes out, what comes is dropped */
 	H1C_DEAD,   /* freed at the turn's end */
 };
@@ -80,6 +81,9 @@ void h1c_destroy(struct h1_client *h1c, bool reset);
 
 int h1c_op_write(struct stream *s, const struct iovec *iov, int n);
 void h1c_op_end(struct stream *s);
+
+bool h1c_may_keep(const struct h1_client *h1c); /* in H1C_ENDED: another request may follow */
+bool h1c_is_quiet(struct h1_client *h1c);	/* in H1C_IDLE: the peer has neither left nor said anything */
 
 /* The response's time runs only while it is the backend that is waited for. */
 void h1c_arm_response(struct h1_client *h1c);

@@ -3,8 +3,9 @@
  * head and body, and the end of the exchange with a connection that can take
  * another one.  See h1_client.h and h1_client_int.h.
  *
- * A request's body is framed here (RFC 9112 6, 7.1) and never longer or shorter
- * than its head said: else the connection is broken, as the backend would take what is left over for a request.
+ * A request's body is framed here (RFC 9112 6, 7.1) and never longer or shorter than its head
+ * said: else the connection is broken, as the backend would take what is left over for a
+ * request.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -65,6 +66,15 @@ h1c_set_out(struct h1_client *h1c, const struct h1_request *r)
 	}
 }
 
+static void
+h1c_set_request(struct h1_client *h1c, const struct h1_request *r)
+{
+	h1c->x->websocket = r->websocket;
+	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
+	h1c->keep = r->keep;
+	h1c_set_out(h1c, r);
+}
+
 /* The connection without its socket: NULL without memory. */
 static struct h1_client *
 h1c_new(struct loop *loop, const struct h1_request *r, const struct stream_events *ev, void *user)
@@ -80,10 +90,7 @@ h1c_new(struct loop *loop, const struct h1_request *r, const struct stream_event
 	}
 	h1c->s.ops = &h1c_ops;
 	stream_attach(&h1c->s, ev, user);
-	h1c->x->websocket = r->websocket;
-	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
-	h1c->keep = r->keep;
-	h1c_set_out(h1c, r);
+	h1c_set_request(h1c, r);
 	return h1c;
 }
 
@@ -253,19 +260,52 @@ h1_client_answered(const struct stream *s)
 }
 
 bool
-h1_client_recycle(struct stream *s, struct transport *to, const struct transport_events *ev)
+h1c_may_keep(const struct h1_client *h1c)
+{
+	return h1c->keep && h1c->out == H1C_OUT_DONE && !h1c->eof && !h1c->t.unwritable &&
+	    h1c->t.err == 0 && transport_queued(&h1c->t) == 0;
+}
+
+bool
+h1c_is_quiet(struct h1_client *h1c)
+{
+	size_t n;
+	char c;
+
+	return h1c->t.err == 0 && transport_read(&h1c->t, &c, 1, &n, NULL) == IO_AGAIN;
+}
+
+bool
+h1_client_keep(struct stream *s, const struct stream_events *ev, void *user)
 {
 	struct h1_client *h1c = h1c_of_stream(s);
-	struct loop *loop = h1c->t.loop;
 
-	if (h1c->state != H1C_ENDED || !h1c->keep || h1c->out != H1C_OUT_DONE || h1c->eof ||
-	    h1c->t.unwritable || h1c->t.err != 0 || transport_queued(&h1c->t) > 0)
+	if (h1c->state != H1C_ENDED || !h1c_may_keep(h1c))
 		return false;
-	s->ev = NULL;
-	s->user = NULL;
-	transport_move(to, &h1c->t, ev);
-	to->read_on = false;
-	h1c_set_state(h1c, H1C_DEAD);
-	loop_object_free_later(loop, h1c);
+	h1c_set_state(h1c, H1C_IDLE);
+	stream_attach(s, ev, user);
+	s->holds = 0;
+	h1c->t.read_on = false;
+	transport_want_read(&h1c->t, true);
 	return true;
+}
+
+int
+h1_client_again(struct stream *s, const struct h1_request *r, uint64_t response_timeout_ms,
+    const struct stream_events *ev, void *user)
+{
+	struct h1_client *h1c = h1c_of_stream(s);
+	const char *why;
+
+	/* What the loop has not told yet: a peer that has just closed, an answer to nothing. */
+	if (h1c->state != H1C_IDLE || !h1c_is_quiet(h1c) || h1c_head_judge_request(r) != NULL ||
+	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+		h1c_destroy(h1c, false);
+		return -1;
+	}
+	h1c_set_state(h1c, H1C_HEAD);
+	stream_attach(s, ev, user);
+	h1c->answered = false;
+	h1c_set_request(h1c, r);
+	return h1c_begin(h1c, r, response_timeout_ms, &why) != NULL ? 0 : -1;
 }

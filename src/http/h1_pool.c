@@ -1,23 +1,22 @@
 /*
  * Waiting connections to http backends.  See h1_pool.h.
  *
- * An entry is a transport that is read on, so that its peer's end is noticed; whatever
- * comes while nothing was asked makes it useless too (RFC 9112 9.2).  Addresses are few: they stand in a plain list, each only as
- * long as it has entries.
+ * An entry owns a stream of h1_client that is over but for its connection; it tells (`reset`)
+ * when the peer leaves or says something.  Addresses are few: they stand in a plain list, each
+ * only as long as it has entries.
  *
- * Called by gateway/ and by io/ (events).  Invariants: an entry is in its address's list exactly once; an
- * address in the pool's list has an entry.
+ * Called by gateway/ and by io/ (events).  Invariants: an entry is in its address's list
+ * exactly once; an address in the pool's list has an entry.
  */
 #include "base/mem.h"
-#include "http/h1_client.h"
 #include "http/h1_pool.h"
-#include "io/transport.h"
+#include "io/loop.h"
 
 struct h1_pool_host;
 
 struct h1_pool_entry {
 	struct h1_pool_entry *next, **prev; /* first: who frees it later writes there */
-	struct transport t;
+	struct stream *s; /* owned */
 	struct loop_timer timer;
 	struct h1_pool_host *host; /* borrowed */
 };
@@ -84,7 +83,7 @@ h1_pool_check_host(struct h1_pool_host *h)
 	mem_free(h);
 }
 
-/* Take an entry out; its transport is valid until the turn's end. */
+/* Take an entry out; its stream is the caller's. */
 static void
 h1_pool_unlink(struct h1_pool_entry *e)
 {
@@ -103,8 +102,10 @@ h1_pool_unlink(struct h1_pool_entry *e)
 static void
 h1_pool_close(struct h1_pool_entry *e)
 {
+	struct stream *s = e->s;
+
 	h1_pool_unlink(e);
-	transport_close(&e->t, false);
+	stream_close(s, 0);
 }
 
 void
@@ -117,40 +118,17 @@ h1_pool_free(struct h1_pool *p)
 	mem_free(p);
 }
 
-static struct h1_pool_entry *
-h1_pool_of_transport(struct transport *t)
-{
-	return (struct h1_pool_entry *)(void *)((char *)t - offsetof(struct h1_pool_entry, t));
-}
-
-/* Its end, or bytes that answer nothing. */
+/* It is dead already. */
 static void
-h1_pool_on_readable(struct transport *t)
+h1_pool_on_reset(struct stream *s, enum stream_error e, const char *why)
 {
-	char c;
-	size_t n;
-
-	if (transport_read(t, &c, 1, &n, NULL) != IO_AGAIN)
-		h1_pool_close(h1_pool_of_transport(t));
-}
-
-static void
-h1_pool_on_failed(struct transport *t, const char *why)
-{
+	(void)e;
 	(void)why;
-	h1_pool_close(h1_pool_of_transport(t));
+	h1_pool_unlink(s->user);
 }
 
-static void
-h1_pool_on_drained(struct transport *t)
-{
-	(void)t; /* nothing is written */
-}
-
-static const struct transport_events h1_pool_events = {
-	.readable = h1_pool_on_readable,
-	.drained = h1_pool_on_drained,
-	.failed = h1_pool_on_failed,
+static const struct stream_events h1_pool_events = {
+	.reset = h1_pool_on_reset,
 };
 
 static void
@@ -160,21 +138,18 @@ h1_pool_on_timer(struct loop_timer *timer)
 	    offsetof(struct h1_pool_entry, timer)));
 }
 
-struct transport *
-h1_pool_get(struct h1_pool *p, const struct addr *to)
+struct stream *
+h1_pool_start(struct h1_pool *p, const struct addr *to, const struct h1_request *r,
+    uint64_t response_timeout_ms, const struct stream_events *ev, void *user)
 {
 	struct h1_pool_host *h;
-	struct h1_pool_entry *e;
-	char c;
-	size_t n;
+	struct stream *s;
 
 	while ((h = h1_pool_find(p, to)) != NULL) {
-		e = h->first;
-		h1_pool_unlink(e);
-		/* What the loop has not told yet: a peer that has just closed, an answer to nothing. */
-		if (e->t.err == 0 && transport_read(&e->t, &c, 1, &n, NULL) == IO_AGAIN)
-			return &e->t;
-		transport_close(&e->t, false);
+		s = h->first->s;
+		h1_pool_unlink(h->first);
+		if (h1_client_again(s, r, response_timeout_ms, ev, user) == 0)
+			return s;
 	}
 	return NULL;
 }
@@ -193,23 +168,22 @@ h1_pool_drop_oldest(struct h1_pool_host *h)
 void
 h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s)
 {
+	struct h1_pool_entry *e = NULL;
 	struct h1_pool_host *h;
-	struct h1_pool_entry *e;
 
-	if (p->n >= H1_POOL_MAX || (e = loop_object(p->loop, sizeof(*e))) == NULL) {
+	if (p->n >= H1_POOL_MAX || (e = loop_object(p->loop, sizeof(*e))) == NULL ||
+	    !h1_client_keep(s, &h1_pool_events, e)) {
+		if (e != NULL)
+			loop_object_free_later(p->loop, e);
 		stream_close(s, 0);
-		return;
-	}
-	if (!h1_client_recycle(s, &e->t, &h1_pool_events)) {
-		stream_close(s, 0);
-		loop_object_free_later(p->loop, e);
 		return;
 	}
 	if ((h = h1_pool_host(p, to)) == NULL) {
-		transport_close(&e->t, false);
+		stream_close(s, 0);
 		loop_object_free_later(p->loop, e);
 		return;
 	}
+	e->s = s;
 	e->host = h;
 	if ((e->next = h->first) != NULL)
 		e->next->prev = &e->next;
@@ -219,7 +193,6 @@ h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s)
 	p->n++;
 	e->timer.fn = h1_pool_on_timer;
 	loop_timer_arm(p->loop, &e->timer, loop_now_ms(p->loop) + H1_POOL_IDLE_MS);
-	transport_want_read(&e->t, true);
 	if (h->n > H1_POOL_PER_ADDRESS)
 		h1_pool_drop_oldest(h);
 }

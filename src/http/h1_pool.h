@@ -10,27 +10,27 @@
 #define HTTP_H1_POOL_H
 
 #include "base/addr.h"
-#include "http/stream.h"
+#include "http/h1_client.h"
 
 #define H1_POOL_PER_ADDRESS 64
 #define H1_POOL_MAX 1024
 #define H1_POOL_IDLE_MS 4000
 
 struct h1_pool;
-struct transport;
 
 struct h1_pool *h1_pool_new(struct loop *loop); /* NULL without memory */
 void h1_pool_free(struct h1_pool *p);		/* closes what waits; NULL is nothing */
 
 /*
- * The connection to this address that waited last and is still good (its peer has neither closed it nor said anything), for
- * h1_client_start_on, which has to be called at once; or NULL.
+ * Send a request on the connection to this address that waited last and is still good (its peer
+ * has neither closed it nor said anything), as h1_client_start does; NULL: there is none.
  */
-struct transport *h1_pool_get(struct h1_pool *p, const struct addr *to);
+struct stream *h1_pool_start(struct h1_pool *p, const struct addr *to, const struct h1_request *r,
+    uint64_t response_timeout_ms, const struct stream_events *ev, void *user);
 
 /*
- * The user is done with a stream of h1_client whose response is over: its connection waits for the next request to
- * this address if it can, else it is closed.  The stream is over.
+ * The user is done with a stream of h1_client whose response is over: its connection waits for
+ * the next request to this address if it can, else it is closed.  The stream is over.
  */
 void h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s);
 

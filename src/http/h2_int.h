@@ -13,9 +13,13 @@
 #include "http/h2_head.h"
 #include "http/h2_out.h"
 #include "http/h2_queue.h"
+#include "http/h2_scan.h"
 #include "http/http_conn.h"
 
 struct h2_server;
+
+/* Closed streams that are remembered, so that frames behind their END_STREAM are seen to be errors. */
+#define H2_ENDED 8
 
 enum h2_stream_state {
 	H2S_HEAD,	/* its head is being collected, or is about to be handed up */
@@ -88,6 +92,8 @@ struct h2_server {
 	struct h2_stream *streams;	/* owned: all */
 	struct h2_stream *pend_first, **pend_tail;
 	struct h2_run run, chunk;	/* within h2_feed only */
+	struct h2_scan scan;
+	size_t judged;		/* bytes that the scan is ahead of nghttp2; within h2_feed */
 	struct h2_out *out;		/* within the flush only */
 	size_t n_streams;		/* that nghttp2 has open */
 	struct h2_bucket resets, glitches, window_updates;
@@ -100,10 +106,15 @@ struct h2_server {
 	size_t stalled_bytes;
 	uint32_t window;	/* a stream's initial window */
 	uint32_t flushed_turn;
+	uint32_t fatal;		/* code of h2_fatal; 0: none */
 	uint32_t raw_goaway;	/* with raw: nghttp2 cannot say it any more */
+	int32_t last_id;	/* the highest stream so far */
+	int32_t gap_first, gap_last;	/* ids that were passed over last: they are closed (RFC 9113 5.1.1) */
+	int32_t ended[H2_ENDED];	/* streams that the client has ended and that are closed: a ring */
+	uint8_t ended_next;
 	uint8_t state, goaway;
 	uint8_t continuations;	/* CONTINUATION frames in a row */
-	bool raw, abused, told, greeted;
+	bool raw, told, greeted;
 	char why[96];		/* the first error, for the log */
 };
 
@@ -118,8 +129,8 @@ void h2_arm(struct h2_server *h2c);	/* the timer, after one of the times changed
  */
 void h2_terminate(struct h2_server *h2c, uint32_t code, const char *why);
 
-/* From within nghttp2's callbacks: the same, as soon as they are over. */
-void h2_abuse(struct h2_server *h2c, const char *why);
+/* From within nghttp2's callbacks: the same, as soon as they are over.  The callback returns what this returns. */
+int h2_fatal(struct h2_server *h2c, uint32_t code, const char *why);
 
 /* Send the last GOAWAY of a graceful end; new streams are not looked at any more. */
 void h2_goaway_final(struct h2_server *h2c);

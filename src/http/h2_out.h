@@ -12,12 +12,12 @@
 #include <sys/uio.h>
 
 #include "http/h2_queue.h"
+#include "http/h2_scan.h"
 
 /* One write. */
 #define H2_OUT_BYTES (128 << 10)
 #define H2_OUT_IOV 128
 #define H2_OUT_ARENA (32 << 10)
-#define H2_FRAME_HEADER 9
 
 struct h2_out {
 	int n_iov;

@@ -125,12 +125,14 @@ h2_terminate(struct h2_server *h2c, uint32_t code, const char *why)
 	h2_dirty(h2c);
 }
 
-void
-h2_abuse(struct h2_server *h2c, const char *why)
+int
+h2_fatal(struct h2_server *h2c, uint32_t code, const char *why)
 {
-	h2c->abused = true;
-	if (h2c->why[0] == '\0')
+	if (h2c->fatal == 0) {
+		h2c->fatal = code;
 		snprintf(h2c->why, sizeof(h2c->why), "%s", why);
+	}
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 void
@@ -171,6 +173,7 @@ static void
 h2_linger(struct h2_server *h2c)
 {
 	h2c->state = H2_LINGER;
+	h2_streams_reset(h2c, STREAM_E_PEER, "the connection has ended");
 	h2_streams_free(h2c);
 	transport_fin(&h2c->c.t);
 	transport_want_read(&h2c->c.t, true);
@@ -281,7 +284,8 @@ h2_gather(struct h2_server *h2c, struct h2_out *o)
 	ssize_t n;
 
 	o->full = false;
-	while (h2_out_has_room(o, H2_FRAME_MAX)) {
+	/* A frame of nghttp2's own is copied whole. */
+	while (h2_out_has_room(o, H2_FRAME_MAX) && H2_OUT_ARENA - o->arena_n >= H2_FRAME_MAX) {
 		if ((n = nghttp2_session_mem_send(h2c->ng, &p)) == 0)
 			return o->full;
 		if (n < 0) {
@@ -356,6 +360,10 @@ h2_settle(struct h2_server *h2c)
 		h2_write_raw_goaway(h2c);
 	if (h2c->state == H2_OPEN && !nghttp2_session_want_read(h2c->ng)) {
 		/* nghttp2 has ended it: an error of the client's, or both sides are through. */
+		if (h2c->why[0] == '\0' && h2c->goaway != H2_GOAWAY_FINAL) {
+			h2_goaway_final(h2c);	/* RFC 9113 6.8: always before the end */
+			return;
+		}
 		h2c->state = H2_CLOSING;
 		if (h2c->why[0] != '\0')
 			h2_tell(h2c, h2c->why);
@@ -388,7 +396,9 @@ h2_on_recv_error(struct h2_server *h2c, ssize_t error)
 {
 	uint32_t code = NGHTTP2_PROTOCOL_ERROR;
 
-	if (h2c->abused || error == NGHTTP2_ERR_FLOODED || error == H2_ERR_TOO_MANY_CONTINUATIONS)
+	if (h2c->fatal != 0)
+		code = h2c->fatal;
+	else if (error == NGHTTP2_ERR_FLOODED || error == H2_ERR_TOO_MANY_CONTINUATIONS)
 		code = NGHTTP2_ENHANCE_YOUR_CALM;
 	else if (error == NGHTTP2_ERR_NOMEM)
 		code = NGHTTP2_INTERNAL_ERROR;
@@ -408,6 +418,7 @@ h2_feed(struct h2_server *h2c, uint8_t *p, size_t n)
 {
 	ssize_t used;
 
+	h2c->judged = 0;
 	while (n > 0 && h2c->state == H2_OPEN) {
 		used = h2_session_recv(h2c, p, n < H2_SLICE ? n : H2_SLICE);
 		if (used < 0) {
@@ -519,6 +530,7 @@ h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 	h2c->timer.fn = h2_on_timer;
 	h2c->pend_tail = &h2c->pend_first;
 	h2c->first_at_ms = deadline_ms;
+	h2_scan_init(&h2c->scan);
 	h2c->flushed_turn = loop_turn(h2c->c.t.loop) - 1;
 	h2_init_budgets(h2c, h2_now(h2c));
 	h2_arm(h2c);

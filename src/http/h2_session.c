@@ -71,62 +71,96 @@ h2_now(const struct h2_server *h2c)
 	return loop_now_ms(h2c->c.t.loop);
 }
 
-/* ---- budgets */
+/* ---- budgets, and what nghttp2 lets pass */
 
-static void
+static int
 h2_count_reset(struct h2_server *h2c, const char *why)
 {
-	if (!h2_bucket_take(&h2c->resets, 1, h2_now(h2c)))
-		h2_abuse(h2c, why);
+	return h2_bucket_take(&h2c->resets, 1, h2_now(h2c)) ? 0 :
+	    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, why);
 }
 
-static void
+static int
 h2_count_glitch(struct h2_server *h2c, uint32_t n, const char *why)
 {
-	if (!h2_bucket_take(&h2c->glitches, n, h2_now(h2c)))
-		h2_abuse(h2c, why);
+	return h2_bucket_take(&h2c->glitches, n, h2_now(h2c)) ? 0 :
+	    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, why);
 }
 
-/* Frames in the order in which they come, before their payload is looked at. */
+/* A stream's number (RFC 9113 5.1.1): those that were passed over are closed. */
 static int
-h2_on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
+h2_judge_number(struct h2_server *h2c, int32_t id)
 {
-	struct h2_server *h2c = arg;
+	if (id > h2c->last_id) {
+		if (id > h2c->last_id + 2) {
+			h2c->gap_first = h2c->last_id + 1;
+			h2c->gap_last = id - 1;
+		}
+		h2c->last_id = id;
+		return 0;
+	}
+	return id < h2c->gap_first || id > h2c->gap_last ? 0 :
+	    h2_fatal(h2c, NGHTTP2_PROTOCOL_ERROR, "a stream's number is too small");
+}
 
-	(void)ng;
-	if (hd->type != NGHTTP2_CONTINUATION) {
+/* A stream that the client has ended and that is closed gets no more (5.1).  What follows a reset is passed over. */
+static int
+h2_judge_ended(struct h2_server *h2c, int32_t id)
+{
+	for (size_t i = 0; i < H2_ENDED; i++)
+		if (h2c->ended[i] == id && id != 0)
+			return h2_fatal(h2c, NGHTTP2_STREAM_CLOSED, "a frame for a stream that has ended");
+	return 0;
+}
+
+/* What a frame costs; 0 or -1: too much. */
+static int
+h2_judge_frame(struct h2_server *h2c, const struct h2_scanned *f)
+{
+	bool ack = (f->flags & NGHTTP2_FLAG_ACK) != 0;
+
+	if (f->type != NGHTTP2_CONTINUATION) {
 		h2c->continuations = 0;
 		h2c->head_at_ms = 0;
 	}
-	switch (hd->type) {
-	case NGHTTP2_DATA:
+	switch (f->type) {
 	case NGHTTP2_HEADERS:
+		return h2_judge_number(h2c, f->stream) != 0 ? -1 : h2_judge_ended(h2c, f->stream);
+	case NGHTTP2_DATA:
+		return h2_judge_ended(h2c, f->stream);
 	case NGHTTP2_GOAWAY:
-		break;
+		return 0;
 	case NGHTTP2_RST_STREAM:
-		h2_count_reset(h2c, "too many streams were reset by the client");
-		break;
+		return h2_count_reset(h2c, "too many streams were reset by the client");
 	case NGHTTP2_CONTINUATION:
-		if (++h2c->continuations > H2_CONTINUATIONS_MAX)
-			h2_abuse(h2c, "too many CONTINUATION frames");
-		break;
+		return ++h2c->continuations <= H2_CONTINUATIONS_MAX ? 0 :
+		    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, "too many CONTINUATION frames");
 	case NGHTTP2_WINDOW_UPDATE:
-		if (!h2_bucket_take(&h2c->window_updates, 1, h2_now(h2c)))
-			h2_abuse(h2c, "too many WINDOW_UPDATE frames");
-		break;
+		return h2_bucket_take(&h2c->window_updates, 1, h2_now(h2c)) ? 0 :
+		    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, "too many WINDOW_UPDATE frames");
 	case NGHTTP2_SETTINGS:
-		if ((hd->flags & NGHTTP2_FLAG_ACK) == 0)
-			h2_count_glitch(h2c, H2_GLITCH_SETTINGS, "too many SETTINGS frames");
-		break;
+		return ack ? 0 : h2_count_glitch(h2c, H2_GLITCH_SETTINGS, "too many SETTINGS frames");
 	case NGHTTP2_PING:
-		if ((hd->flags & NGHTTP2_FLAG_ACK) == 0)
-			h2_count_glitch(h2c, 1, "too many PING frames");
-		break;
+		return ack ? 0 : h2_count_glitch(h2c, 1, "too many PING frames");
+	case NGHTTP2_PRIORITY:
+		if (f->stream == 0)	/* RFC 9113 6.3 */
+			return h2_fatal(h2c, NGHTTP2_PROTOCOL_ERROR, "PRIORITY without a stream");
+		/* FALLTHROUGH */
 	default:
-		h2_count_glitch(h2c, 1, "too many frames of no use");
-		break;
+		return h2_count_glitch(h2c, 1, "too many frames of no use");
 	}
-	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* Look at the frames that begin in p[0..n), before nghttp2 does; 0 or -1: one was too much. */
+static int
+h2_judge(struct h2_server *h2c, const uint8_t *p, size_t n)
+{
+	struct h2_scanned f;
+
+	while (h2_scan_next(&h2c->scan, &p, &n, &f))
+		if (h2_judge_frame(h2c, &f) != 0)
+			return -1;
+	return 0;
 }
 
 /* ---- heads */
@@ -136,19 +170,18 @@ h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct h2_server *h2c = arg;
 	struct h2_stream *h2s;
+	int32_t id = frame->hd.stream_id;
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;	/* trailers: nobody asks for them */
 	if (h2c->n_streams >= h2c->c.listen->max_streams) {
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-		    NGHTTP2_REFUSED_STREAM);	/* RFC 9113 5.1.2 */
-		h2_count_reset(h2c, "too many streams past MaxStreams");
-		return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE :
-		    NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);	/* RFC 9113 5.1.2 */
+		return h2_count_reset(h2c, "too many streams past MaxStreams") != 0 ?
+		    NGHTTP2_ERR_CALLBACK_FAILURE : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
-	if ((h2s = h2_stream_new(h2c, frame->hd.stream_id)) == NULL)
+	if ((h2s = h2_stream_new(h2c, id)) == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, h2s);
+	nghttp2_session_set_stream_user_data(ng, id, h2s);
 	h2c->head_at_ms = h2_now(h2c) + h2c->c.config->server.handshake_timeout_ms;
 	return 0;
 }
@@ -168,8 +201,7 @@ h2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *nam
 	case H2_HEAD_ADDED:
 		return 0;
 	case H2_HEAD_IS_BOMB:
-		h2_abuse(h2c, "the header list is far too large");
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
+		return h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, "the header list is far too large");
 	case H2_HEAD_NO_MEMORY:
 		break;
 	}
@@ -186,8 +218,8 @@ h2_on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	(void)name, (void)name_n, (void)value, (void)value_n, (void)flags;
 	nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
 	    NGHTTP2_PROTOCOL_ERROR);
-	h2_count_reset(h2c, "too many malformed requests");
-	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	return h2_count_reset(h2c, "too many malformed requests") != 0 ?
+	    NGHTTP2_ERR_CALLBACK_FAILURE : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 /* ---- frames that are complete */
@@ -211,10 +243,10 @@ h2_on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	(void)ng;
 	switch (frame->hd.type) {
 	case NGHTTP2_DATA:
-		if (frame->hd.length == frame->data.padlen && !end)
-			h2_count_glitch(h2c, 1, "too many empty DATA frames");
 		if (h2s != NULL && end)
 			h2_on_end_stream(h2s);
+		if (frame->hd.length == frame->data.padlen && !end)
+			return h2_count_glitch(h2c, 1, "too many empty DATA frames");
 		break;
 	case NGHTTP2_HEADERS:
 		h2c->head_at_ms = 0;
@@ -235,7 +267,7 @@ h2_on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	default:
 		break;
 	}
-	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+	return 0;
 }
 
 /* The client's errors make us reset streams: they cost it as much as resets of its own. */
@@ -246,9 +278,7 @@ h2_on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, 
 
 	(void)ng, (void)error;
 	h2c->head_at_ms = 0;
-	if (frame->hd.stream_id != 0)
-		h2_count_reset(h2c, "too many frames with errors");
-	return h2c->abused ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+	return frame->hd.stream_id != 0 ? h2_count_reset(h2c, "too many frames with errors") : 0;
 }
 
 /* Payload: a run goes on, or ends. */
@@ -291,6 +321,10 @@ h2_on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg)
 		return 0;
 	if (h2s->state == H2S_HEAD)
 		h2c->head_at_ms = 0;
+	if (h2s->end_in) {
+		h2c->ended[h2c->ended_next] = id;
+		h2c->ended_next = (uint8_t)((h2c->ended_next + 1) % H2_ENDED);
+	}
 	h2s->closed = true;
 	h2s->error = error;
 	h2c->n_streams--;
@@ -383,7 +417,6 @@ h2_callbacks(void)
 
 	if (nghttp2_session_callbacks_new(&cb) != 0)
 		return NULL;
-	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, h2_on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, h2_on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, h2_on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(cb, h2_on_invalid_header);
@@ -487,7 +520,18 @@ h2_session_greeting(const struct h2_server *h2c, uint8_t *frame, size_t n)
 ssize_t
 h2_session_recv(struct h2_server *h2c, const uint8_t *p, size_t n)
 {
-	return nghttp2_session_mem_recv(h2c->ng, p, n);
+	ssize_t used;
+
+	/* What nghttp2 has left over was looked at. */
+	if (n > h2c->judged) {
+		if (h2_judge(h2c, p + h2c->judged, n - h2c->judged) == -1)
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		h2c->judged = n;
+	}
+	used = nghttp2_session_mem_recv(h2c->ng, p, n);
+	if (used > 0)
+		h2c->judged -= (size_t)used;
+	return used;
 }
 
 void

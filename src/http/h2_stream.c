@@ -240,7 +240,7 @@ h2_stream_request(struct h2_stream *h2s)
 	const char *why = NULL;
 	unsigned status;
 
-	if (h2s->closed || h2s->reset)
+	if (h2s->closed || h2s->reset || h2c->state != H2_OPEN)
 		return;
 	h2c->first_at_ms = 0;
 	nghttp2_session_change_extpri_stream_priority(h2c->ng, h2s->id, &pri, 1);

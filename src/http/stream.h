@@ -57,6 +57,7 @@ struct stream_request {
 	const struct http_head *head;	/* method, authority, path, query, fields */
 	enum ws_request ws;
 	const char *ws_why;		/* static; what is wrong, for the log */
+	const struct sockaddr *client;	/* set by the gateway: who a trusted proxy says it is; NULL: the peer */
 };
 
 /* What is known of a client's stream; valid until the next stream_info of any stream on this worker. */

@@ -1,9 +1,10 @@
 /*
  * The client's side of TLS: whom it trusts, what it shows, whom it means to meet.  See tls.h.
  *
- * A client's tls_ctx is one SSL_CTX without names and tickets; its connections run through tls.c like a server's.  The
- * server's certificate is verified against the system's authorities or those of a file, and against the host's name or
- * address (RFC 9525), unless that was switched off.  Called by the tools; any thread builds, one loop uses.
+ * A client's tls_ctx is one SSL_CTX without names and tickets; its connections run through tls.c
+ * like a server's.  The server's certificate is verified against the system's authorities or those
+ * of a file, and against the host's name or address (RFC 9525), unless that was switched off.
+ * Called by the tools; any thread builds, one loop uses.
  */
 #include <arpa/inet.h>
 
@@ -27,7 +28,8 @@ tls_client_fail(char *why, size_t size, const char *file, const char *what)
 	char reason[160];
 
 	tls_reason(reason, sizeof(reason));
-	snprintf(why, size, "%s%s%s: %s", file != NULL ? file : "", file != NULL ? ": " : "", what, reason);
+	snprintf(why, size, "%s%s%s: %s", file != NULL ? file : "", file != NULL ? ": " : "", what,
+	    reason);
 	return -1;
 }
 
@@ -41,7 +43,8 @@ tls_client_set_trust(SSL_CTX *s, const struct tls_client_options *o, char *why, 
 	SSL_CTX_set_verify(s, SSL_VERIFY_PEER, NULL);
 	if (o->ca_file != NULL) {
 		if (SSL_CTX_load_verify_file(s, o->ca_file) != 1)
-			return tls_client_fail(why, size, o->ca_file, "cannot read PEM certificates from it");
+			return tls_client_fail(
+			    why, size, o->ca_file, "cannot read PEM certificates from it");
 		return 0;
 	}
 	if (SSL_CTX_set_default_verify_paths(s) != 1)
@@ -57,7 +60,8 @@ tls_client_set_own(SSL_CTX *s, const struct tls_client_options *o, char *why, si
 	if (o->cert_file == NULL)
 		return 0;
 	if (SSL_CTX_use_certificate_chain_file(s, o->cert_file) != 1)
-		return tls_client_fail(why, size, o->cert_file, "cannot read a PEM certificate from it");
+		return tls_client_fail(
+		    why, size, o->cert_file, "cannot read a PEM certificate from it");
 	/* A key that does not fit the certificate is refused here, too. */
 	if (SSL_CTX_use_PrivateKey_file(s, key, SSL_FILETYPE_PEM) != 1)
 		return tls_client_fail(why, size, key, "cannot use it as the certificate's key");

@@ -4,10 +4,9 @@
  */
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/clock.h"
+#include <openssl/rand.h>
+
 #include "base/mem.h"
 #include "policy/limits.h"
 
@@ -38,7 +37,11 @@ limits_new(void)
 		mem_free(l);
 		return NULL;
 	}
-	l->seed = (clock_mono_us() ^ (uint64_t)getpid() << 32 ^ (uint64_t)time(NULL)) | 1;
+	if (RAND_bytes((unsigned char *)&l->seed, sizeof(l->seed)) != 1) {
+		mem_free(l->bucket);
+		mem_free(l);
+		return NULL;
+	}
 	pthread_mutex_init(&l->lock, NULL);
 	return l;
 }
@@ -66,9 +69,10 @@ limits_hash(const struct limits *l, const uint8_t client[16], size_t n)
 {
 	uint64_t h = l->seed;
 
-	for (int i = 0; i < 16; i++)
-		h = (h ^ client[i]) * 0x100000001b3u;
-	h ^= h >> 29;
+	for (int i = 0; i < 16; i++) {
+		h = (h ^ client[i]) * (l->seed | 1);
+		h ^= h >> 29;
+	}
 	return (size_t)(h & (n - 1));
 }
 

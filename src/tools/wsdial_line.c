@@ -66,7 +66,8 @@ wsdial_line_erase(struct wsdial_line *l)
 static bool
 wsdial_ends_in_blank(const struct wsdial_line *l)
 {
-	return l->text.n > 0 && (l->text.p[l->text.n - 1] == ' ' || l->text.p[l->text.n - 1] == '\t');
+	return l->text.n > 0 &&
+	    (l->text.p[l->text.n - 1] == ' ' || l->text.p[l->text.n - 1] == '\t');
 }
 
 static void

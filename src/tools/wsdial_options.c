@@ -148,8 +148,10 @@ wsdial_take_subprotocol(struct wsdial_options *o, const char *text, char *why, s
 	struct span s = span_from_str(text);
 
 	if (!http_is_token(s)) /* RFC 6455 4.1 item 10 */
-		return wsdial_bad(why, size, "-s %s: a subprotocol is letters, digits and "
-		    "!#$%%&'*+-.^_`|~", text);
+		return wsdial_bad(why, size,
+		    "-s %s: a subprotocol is letters, digits and "
+		    "!#$%%&'*+-.^_`|~",
+		    text);
 	if (span_list_has(buf_span(&o->subprotocols), s))
 		return wsdial_bad(why, size, "-s %s: it is offered already", text);
 	if ((o->subprotocols.n > 0 && buf_append_str(&o->subprotocols, ", ") == -1) ||
@@ -172,14 +174,14 @@ wsdial_take_time(const char *option, const char *text, uint64_t *ms, char *why, 
 {
 	if (num_parse_time_ms(span_from_str(text), ms) == 0)
 		return 0;
-	return wsdial_bad(why, size, "%s %s: expected a time, as 500ms, 30s, 2min or infinity",
-	    option, text);
+	return wsdial_bad(
+	    why, size, "%s %s: expected a time, as 500ms, 30s, 2min or infinity", option, text);
 }
 
 /* A finite number from min to max. */
 static int
-wsdial_take_number(const char *option, struct span text, uint64_t min, uint64_t max,
-    uint64_t *n, char *why, size_t size)
+wsdial_take_number(const char *option, struct span text, uint64_t min, uint64_t max, uint64_t *n,
+    char *why, size_t size)
 {
 	if (num_parse_size(text, n) == 0 && *n >= min && *n <= max)
 		return 0;
@@ -205,14 +207,14 @@ wsdial_take_load(struct wsdial_options *o, const char *text, char *why, size_t s
 	o->mode = WSDIAL_LOAD;
 	for (size_t i = 0; i < 3; i++)
 		if (!span_next_item(&list, &part[i]))
-			return wsdial_bad(why, size, "--load %s: expected CONNECTIONS,IN_FLIGHT,SIZE",
-			    text);
+			return wsdial_bad(
+			    why, size, "--load %s: expected CONNECTIONS,IN_FLIGHT,SIZE", text);
 	if (span_next_item(&list, &rest))
 		return wsdial_bad(why, size, "--load %s: expected three numbers", text);
 	if (wsdial_take_number("--load", part[0], 1, WSDIAL_LOAD_CONNECTIONS_MAX, &o->connections,
-	    why, size) == -1 ||
-	    wsdial_take_number("--load", part[1], 1, WSDIAL_LOAD_IN_FLIGHT_MAX, &o->in_flight,
-	    why, size) == -1)
+		why, size) == -1 ||
+	    wsdial_take_number(
+		"--load", part[1], 1, WSDIAL_LOAD_IN_FLIGHT_MAX, &o->in_flight, why, size) == -1)
 		return -1;
 	return wsdial_take_number("--load", part[2], 0, WSDIAL_MESSAGE_MAX, &o->size, why, size);
 }
@@ -232,11 +234,15 @@ wsdial_take_offer(struct wsdial_options *o, const char *text, char *why, size_t 
 	list = buf_span(&b);
 	if (ws_ext_next(&list, WS_EXT_OFFER, &o->offer, &item) != WS_EXT_DEFLATE ||
 	    ws_ext_next(&list, WS_EXT_OFFER, &more, &rest) != WS_EXT_END)
-		ret = wsdial_bad(why, size, "--compress=%s: expected parameters of one "
-		    "permessage-deflate, parted by \";\"", text);
+		ret = wsdial_bad(why, size,
+		    "--compress=%s: expected parameters of one "
+		    "permessage-deflate, parted by \";\"",
+		    text);
 	else if (o->offer.client_bits == WS_EXT_BITS_MIN)
-		ret = wsdial_bad(why, size, "--compress=%s: zlib cannot compress with a window of "
-		    "8 bits", text);
+		ret = wsdial_bad(why, size,
+		    "--compress=%s: zlib cannot compress with a window of "
+		    "8 bits",
+		    text);
 	o->compress = true;
 	buf_clear(&b);
 	return ret;
@@ -283,11 +289,11 @@ wsdial_take_long(struct wsdial_options *o, int c, const char *arg, char *why, si
 		o->leave_plain = true;
 		return 0;
 	case OPT_KEEPALIVE_INTERVAL:
-		return wsdial_take_time("--keepalive-interval", arg, &o->keepalive_interval_ms, why,
-		    size);
+		return wsdial_take_time(
+		    "--keepalive-interval", arg, &o->keepalive_interval_ms, why, size);
 	case OPT_KEEPALIVE_TIMEOUT:
-		return wsdial_take_time("--keepalive-timeout", arg, &o->keepalive_timeout_ms, why,
-		    size);
+		return wsdial_take_time(
+		    "--keepalive-timeout", arg, &o->keepalive_timeout_ms, why, size);
 	case OPT_TIMEOUT:
 		if (wsdial_take_time("--timeout", arg, &o->timeout_ms, why, size) == -1)
 			return -1;
@@ -305,8 +311,8 @@ wsdial_take_long(struct wsdial_options *o, int c, const char *arg, char *why, si
 		return 0;
 	case OPT_PING:
 		o->mode = WSDIAL_PING;
-		return wsdial_take_number("--ping", span_from_str(arg), 1, 1000000, &o->pings, why,
-		    size);
+		return wsdial_take_number(
+		    "--ping", span_from_str(arg), 1, 1000000, &o->pings, why, size);
 	case OPT_LOAD:
 		return wsdial_take_load(o, arg, why, size);
 	case OPT_DURATION:
@@ -379,7 +385,8 @@ wsdial_move_host(struct wsdial_options *o, char *why, size_t size)
 			continue;
 		}
 		if (!http_is_authority(v) || v.n >= sizeof(o->url.authority))
-			return wsdial_bad(why, size, "-H 'Host: %.*s': this is no host", SPAN_ARG(v));
+			return wsdial_bad(
+			    why, size, "-H 'Host: %.*s': this is no host", SPAN_ARG(v));
 		snprintf(o->url.authority, sizeof(o->url.authority), "%.*s", SPAN_ARG(v));
 	}
 	o->n_fields = kept;
@@ -394,7 +401,8 @@ wsdial_check_messages(const struct wsdial_options *o, char *why, size_t size)
 		uint8_t state = WS_UTF8_START;
 
 		if (!ws_utf8_feed(&state, (const uint8_t *)m.p, m.n) || state != WS_UTF8_START)
-			return wsdial_bad(why, size, "-m: a text message has to be UTF-8; -b sends "
+			return wsdial_bad(why, size,
+			    "-m: a text message has to be UTF-8; -b sends "
 			    "any bytes");
 	}
 	return 0;

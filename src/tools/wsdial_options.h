@@ -46,7 +46,7 @@ struct wsdial_options {
 
 	struct http_field *field; /* owned: -H, but for Host, which url.authority has taken */
 	size_t n_fields;
-	const char *origin; /* NULL: none */
+	const char *origin;	 /* NULL: none */
 	struct buf subprotocols; /* as the field's value; n 0: none */
 
 	bool compress;	     /* offer permessage-deflate */
@@ -60,7 +60,7 @@ struct wsdial_options {
 	bool counted;
 	const char **message; /* owned array */
 	size_t n_messages;
-	uint64_t count; /* with counted: end after so many; UINT64_MAX: the peer ends it */
+	uint64_t count;	     /* with counted: end after so many; UINT64_MAX: the peer ends it */
 	uint64_t timeout_ms; /* 0: not said; UINT64_MAX: never */
 
 	bool insecure;

@@ -65,8 +65,9 @@ wsdial_out_message(struct wsdial_out *o, bool binary, const void *p, size_t n)
 		return;
 	}
 	buf_init(&b, 4 * n + 1);
-	bad = !o->to_terminal ? buf_append(&b, p, n) :
-	    wsdial_escape(&b, binary ? WSDIAL_ESCAPE_BINARY : WSDIAL_ESCAPE_MESSAGE, p, n);
+	bad = !o->to_terminal
+	    ? buf_append(&b, p, n)
+	    : wsdial_escape(&b, binary ? WSDIAL_ESCAPE_BINARY : WSDIAL_ESCAPE_MESSAGE, p, n);
 	if (bad == 0 && buf_append_char(&b, '\n') == 0)
 		wsdial_out_write(o, STDOUT_FILENO, b.p, b.n);
 	else

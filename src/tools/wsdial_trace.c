@@ -58,17 +58,29 @@ wsdial_trace_body(struct wsdial_out *o, struct span body)
 		wsdial_trace_lines(o, '|', body);
 }
 
-const char *
-wsdial_quote(char *out, size_t size, struct span text)
+static const char *
+wsdial_escaped(char *out, size_t size, struct span text, enum wsdial_escape how, const char *quote)
 {
 	struct buf b;
 	bool whole;
 
 	buf_init(&b, size - sizeof("\"...\"") - 1);
-	whole = wsdial_escape(&b, WSDIAL_ESCAPE_QUOTED, text.p, text.n) == 0;
-	snprintf(out, size, "\"%.*s\"%s", SPAN_ARG(buf_span(&b)), whole ? "" : "...");
+	whole = wsdial_escape(&b, how, text.p, text.n) == 0;
+	snprintf(out, size, "%s%.*s%s%s", quote, SPAN_ARG(buf_span(&b)), quote, whole ? "" : "...");
 	buf_clear(&b);
 	return out;
+}
+
+const char *
+wsdial_plain(char *out, size_t size, struct span text)
+{
+	return wsdial_escaped(out, size, text, WSDIAL_ESCAPE_LINE, "");
+}
+
+const char *
+wsdial_quote(char *out, size_t size, struct span text)
+{
+	return wsdial_escaped(out, size, text, WSDIAL_ESCAPE_QUOTED, "\"");
 }
 
 static const char *
@@ -92,7 +104,7 @@ wsdial_opcode_str(uint8_t opcode)
 	}
 }
 
-/* " 8 bytes: \x00..." of a PING or PONG, " 1000 "reason"" of a Close. */
+/* " payload=..." of a PING or PONG, " code=1000 reason="..."" of a Close. */
 static void
 wsdial_payload_str(char *out, size_t size, const struct ws_frame *f, const uint8_t *p)
 {
@@ -106,20 +118,21 @@ wsdial_payload_str(char *out, size_t size, const struct ws_frame *f, const uint8
 	if (f->opcode == WS_CLOSE && text.n >= 2) {
 		text.p += 2;
 		text.n -= 2;
-		snprintf(out, size, " %u %s", (unsigned)(p[0] << 8 | p[1]),
+		snprintf(out, size, " code=%u%s%s", (unsigned)(p[0] << 8 | p[1]),
+		    text.n > 0 ? " reason=" : "",
 		    text.n > 0 ? wsdial_quote(quoted, sizeof(quoted), text) : "");
 		return;
 	}
 	buf_init(&b, 4 * WS_CONTROL_MAX);
 	(void)wsdial_escape(&b, WSDIAL_ESCAPE_BINARY, text.p, text.n);
-	snprintf(out, size, " %.*s", SPAN_ARG(buf_span(&b)));
+	snprintf(out, size, " payload=%.*s", SPAN_ARG(buf_span(&b)));
 	buf_clear(&b);
 }
 
 void
 wsdial_trace_frame(struct wsdial_out *o, bool sent, const struct ws_frame *f, const void *payload)
 {
-	char shown[4 * WS_CONTROL_MAX + 32];
+	char shown[4 * WS_CONTROL_MAX + 64];
 
 	if (!o->verbose)
 		return;

@@ -20,7 +20,8 @@ void wsdial_trace_body(struct wsdial_out *o, struct span body);
 void wsdial_trace_frame(
     struct wsdial_out *o, bool sent, const struct ws_frame *f, const void *payload);
 
-/* Text of the peer's in quotes, escaped and cut, into out (size bytes); returns out. */
+/* Text of the peer's, escaped and cut, into out (size bytes); returns out.  quote: in quotes. */
+const char *wsdial_plain(char *out, size_t size, struct span text);
 const char *wsdial_quote(char *out, size_t size, struct span text);
 
 #endif

@@ -66,7 +66,8 @@ wsdial_url_set_host(struct span authority, struct wsdial_url *out, const char **
 	if (number == (out->tls ? 443 : 80))
 		snprintf(out->authority, sizeof(out->authority), "%.*s", SPAN_ARG(host));
 	else
-		snprintf(out->authority, sizeof(out->authority), "%.*s:%u", SPAN_ARG(host), out->port);
+		snprintf(
+		    out->authority, sizeof(out->authority), "%.*s:%u", SPAN_ARG(host), out->port);
 	if (host.p[0] == '[') {
 		host.p++;
 		host.n -= 2;

@@ -11,11 +11,11 @@
 #define WSDIAL_AUTHORITY_MAX 264
 
 struct wsdial_url {
-	bool tls;	  /* wss: */
-	uint16_t port;	  /* the scheme's own when none was said */
-	struct span path; /* "/" when the URL has none; without the query */
-	struct span query; /* p is NULL when there was no '?' */
-	char host[256];	  /* a name, or an address without its brackets */
+	bool tls;			      /* wss: */
+	uint16_t port;			      /* the scheme's own when none was said */
+	struct span path;		      /* "/" when the URL has none; without the query */
+	struct span query;		      /* p is NULL when there was no '?' */
+	char host[256];			      /* a name, or an address without its brackets */
 	char authority[WSDIAL_AUTHORITY_MAX]; /* for Host: the scheme's own port is left out */
 };
 

@@ -853,3 +853,41 @@ def test_forward_slow_backend_holds_the_client_and_loses_nothing(t):
             assert got.payload == bytes(range(256)) * (size // 256)
 
         in_threads(lambda: source.send(data), read)
+
+
+def test_forward_forwarded_headers_in_every_form(t):
+    sent = [("X-Forwarded-For", "10.9.8.7"), ("Forwarded", "for=10.9.8.7")]
+    names = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
+    element = 'for=127.0.0.1;host="app.example.com:80";proto=http'
+    for mode, expected in (
+        ("forwarded", [[], [], [element]]),
+        ("both", [["127.0.0.1"], ["127.0.0.1"], [element]]),
+    ):
+        backend = Listener(t)
+        port = t.daemon(ini(backend.address, backend=f"ForwardedHeaders={mode}")).port("main")
+        client = connect(t, port)
+        client.send(handshake_head("/ws", sent, host="app.example.com:80"))
+        head = backend.accept_request().request_head
+        equal([head.all(name) for name in names], expected, mode)
+
+
+def test_forward_a_trusted_proxy_tells_who_the_client_is(t):
+    """The right-most address that is not trusted; from others nothing is believed."""
+    for trusted, fields, client_is, chain in (
+        ("127.0.0.0/8 10.0.0.0/8", [("X-Forwarded-For", "6.6.6.6, 198.51.100.1, 10.1.1.1")],
+         "198.51.100.1", ["6.6.6.6, 198.51.100.1, 10.1.1.1, 127.0.0.1"]),
+        ("127.0.0.1", [("Forwarded", 'for="[2001:db8::7]:80";proto=https')], "2001:db8::7", ["127.0.0.1"]),
+        ("127.0.0.1", [], "127.0.0.1", ["127.0.0.1"]),
+        ("192.0.2.0/24", [("X-Forwarded-For", "198.51.100.1")], "127.0.0.1", ["127.0.0.1"]),
+    ):
+        backend = Listener(t)
+        text = ini(backend.address).replace("[listen main]\n", f"[listen main]\nTrustedProxies={trusted}\n")
+        daemon = t.daemon(text, access=True)
+        client = connect(t, daemon.port("main"))
+        client.send(handshake_head("/ws", fields, host="app.example.com"))
+        conn = backend.accept_request()
+        equal(conn.request_head.all("X-Real-IP"), [client_is], str(fields))
+        equal(conn.request_head.all("X-Forwarded-For"), chain, str(fields))
+        client.close()
+        conn.close()
+        equal(daemon.access()[0]["client"], client_is)

@@ -125,7 +125,7 @@ def test_frames_many_small_messages_keep_their_order(t):
 
     def read():
         for i in range(count):
-            ws.expect(TEXT, str(i))
+            ws.expect_message(TEXT, str(i))
 
     in_threads(lambda: ws.send(data), read)
     ws.finish()

@@ -108,7 +108,7 @@ def test_handshake_frames_in_the_same_segment_are_not_lost(t):
     whole = frame(TEXT, b"split")
     ws = open_ws(t, port, extra=whole[:4])
     ws.send(whole[4:])
-    ws.expect(TEXT, "split")
+    ws.expect_message(TEXT, "split")
 
 
 def test_handshake_may_come_byte_by_byte(t):
@@ -117,7 +117,7 @@ def test_handshake_may_come_byte_by_byte(t):
     for byte in handshake_head() + frame(TEXT, b"slow"):
         ws.send(bytes([byte]))
     wire.check_101(ws.read_response())
-    ws.expect(TEXT, "slow")
+    ws.expect_message(TEXT, "slow")
 
 
 def test_handshake_target_forms(t):

@@ -119,7 +119,7 @@ def test_tls_echo_over_both_versions(t):
             ws.expect_message(TEXT, "x" * size)
         ws.send(b"".join(ws.frame(TEXT, str(i)) for i in range(200)))
         for i in range(200):
-            ws.expect(TEXT, str(i))
+            ws.expect_message(TEXT, str(i))
         ws.finish()  # which ends with close_notify: without one expect_end would say reset
         contains(daemon.access()[0]["tls"], shown)
 

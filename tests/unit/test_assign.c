@@ -146,7 +146,9 @@ START_TEST(assign_parses_websocket)
 	    "[websocket]\nAllowedOrigins=https://A.example null\nAllowedOrigins=*\n"
 	    "RequireOrigin=with-cookie\nKeepAliveInterval=15s\nKeepAliveTimeout=infinity\n"
 	    "IdleTimeout=1h\nMaxAge=1d\nCloseTimeout=250ms\nMaxMessageSize=0\nBufferLimit=1M\n"
-	    "ValidateUTF8=off\nSubprotocols=chat.v2 chat.v1\n");
+	    "ValidateUTF8=off\nSubprotocols=chat.v2 chat.v1\nCompression=Edge\n"
+	    "CompressionLevel=9\nCompressionMinSize=1K\nServerMaxWindowBits=9\n"
+	    "ClientMaxWindowBits=14\nServerContextTakeover=no\nClientContextTakeover=off\n");
 	ws = &u.c->route[0].ws;
 	ck_assert_uint_eq(ws->n_allowed_origins, 3);
 	ck_assert_uint_eq(ws->allowed_origins_text.n, 3);
@@ -163,6 +165,12 @@ START_TEST(assign_parses_websocket)
 	ck_assert_uint_eq(ws->max_message_size, 0);
 	ck_assert_uint_eq(ws->buffer_limit, 1 << 20);
 	ck_assert(!ws->validate_utf8);
+	ck_assert_int_eq(ws->compression, CONFIG_COMPRESSION_EDGE);
+	ck_assert_uint_eq(ws->compression_level, 9);
+	ck_assert_uint_eq(ws->compression_min_size, 1024);
+	ck_assert_uint_eq(ws->server_max_window_bits, 9);
+	ck_assert_uint_eq(ws->client_max_window_bits, 14);
+	ck_assert(!ws->server_context_takeover && !ws->client_context_takeover);
 	ck_assert_uint_eq(ws->subprotocols.n, 2);
 	unit_config_clear(&u);
 }
@@ -316,46 +324,23 @@ START_TEST(assign_refuses_what_is_not_built)
 		{ "[server]\nAdminAddress=unix:/run/admin\n",
 		    "F:2: [server] AdminAddress=unix:/run/admin: the admin endpoint is not built "
 		    "into this version yet\n" },
-		{ "[server]\nCompressionMemory=1G\n",
-		    "F:2: [server] CompressionMemory=1G: compression is not built into this version "
-		    "yet\n" },
 		{ "[listen a]\nAddress=*:0\nHTTP2=yes\nProxyProtocol=yes\nMaxStreams=1\n"
-		  "TrustedProxies=10.0.0.0/8\nConnectionRate=1\n",
+		  "ConnectionRate=1\n",
 		    "F:4: [listen a] ProxyProtocol=yes: the PROXY protocol is not built into this "
 		    "version yet\n"
-		    "F:6: [listen a] TrustedProxies=10.0.0.0/8: trusting proxies is not built into "
-		    "this version yet\n"
-		    "F:7: [listen a] ConnectionRate=1: limiting the rate of connections is not "
+		    "F:6: [listen a] ConnectionRate=1: limiting the rate of connections is not "
 		    "built into this version yet\n" },
-		{ "[websocket]\nMessageRate=1\nByteRate=1K\nRateAction=close\nCompression=edge\n"
-		  "CompressionLevel=2\nCompressionMinSize=1\nServerMaxWindowBits=9\n"
-		  "ClientMaxWindowBits=9\nServerContextTakeover=no\nClientContextTakeover=no\n",
+		{ "[websocket]\nMessageRate=1\nByteRate=1K\nRateAction=close\n",
 		    "F:2: [websocket] MessageRate=1: limiting the rate of messages is not built "
 		    "into this version yet\n"
 		    "F:3: [websocket] ByteRate=1K: limiting the rate of bytes is not built into "
 		    "this version yet\n"
 		    "F:4: [websocket] RateAction=close: limiting the rate of messages is not built "
-		    "into this version yet\n"
-		    "F:5: [websocket] Compression=edge: compression is not built into this version "
-		    "yet\n"
-		    "F:6: [websocket] CompressionLevel=2: compression is not built into this "
-		    "version yet\n"
-		    "F:7: [websocket] CompressionMinSize=1: compression is not built into this "
-		    "version yet\n"
-		    "F:8: [websocket] ServerMaxWindowBits=9: compression is not built into this "
-		    "version yet\n"
-		    "F:9: [websocket] ClientMaxWindowBits=9: compression is not built into this "
-		    "version yet\n"
-		    "F:10: [websocket] ServerContextTakeover=no: compression is not built into this "
-		    "version yet\n"
-		    "F:11: [websocket] ClientContextTakeover=no: compression is not built into this "
-		    "version yet\n" },
+		    "into this version yet\n" },
 		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a\n"
-		  "SendProxyProtocol=v2\nForwardedHeaders=both\n",
+		  "SendProxyProtocol=v2\n",
 		    "F:7: [backend b] SendProxyProtocol=v2: the PROXY protocol is not built into "
-		    "this version yet\n"
-		    "F:8: [backend b] ForwardedHeaders=both: the Forwarded field is not built into "
-		    "this version yet; expected x-forwarded or off\n" },
+		    "this version yet\n" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
@@ -365,13 +350,11 @@ END_TEST
 START_TEST(assign_takes_defaults_of_what_is_not_built)
 {
 	static const struct unit_config_row rows[] = {
-		{ "[server]\nAdminAddress=\nCompressionMemory=262144K\n", "" },
+		{ "[server]\nAdminAddress=\n", "" },
 		{ "[listen a]\nAddress=*:0\nHTTP2=off\nProxyProtocol=0\nMaxStreams=256\n"
 		  "TrustedProxies=\nConnectionRate=0\n",
 		    "" },
-		{ "[websocket]\nMessageRate=0\nByteRate=0K\nRateAction=Delay\nCompression=OFF\n"
-		  "CompressionLevel=1\nServerContextTakeover=true\n",
-		    "" },
+		{ "[websocket]\nMessageRate=0\nByteRate=0K\nRateAction=Delay\n", "" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
 		  "SendProxyProtocol=off\nForwardedHeaders=x-forwarded\n",
 		    "" },

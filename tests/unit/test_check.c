@@ -147,6 +147,32 @@ START_TEST(check_no_two_routes_alike)
 }
 END_TEST
 
+START_TEST(check_passthrough_needs_an_http_backend)
+{
+	static const struct unit_config_row rows[] = {
+		{ "[websocket]\nCompression=passthrough\n[route a]\nPath=/\nAction=forward\n"
+		  "Backend=b\n[backend b]\nAddress=unix:/a\n"
+		  "[route s]\nPath=/s\nAction=static\nDocumentRoot=/\n"
+		  "[route rest]\nCompression=off\n",
+		    "" },
+		{ "[websocket]\nCompression=passthrough\n[route a]\nPath=/\nAction=echo\n"
+		  "[route b]\nPath=/b\nAction=forward\nBackend=b\n"
+		  "[route c]\nPath=/c\nAction=echo\nCompression=edge\n"
+		  "[backend b]\nAddress=unix:/a\nProtocol=lines\n"
+		  "[route rest]\nCompression=off\n",
+		    "F:5: [route a] Compression=passthrough (from [websocket]): there is no http "
+		    "backend to compress; expected off or edge\n"
+		    "F:8: [route b] Compression=passthrough (from [websocket]): there is no http "
+		    "backend to compress; expected off or edge\n" },
+		{ "[route a]\nPath=/\nAction=static\nDocumentRoot=/\nCompression=passthrough\n",
+		    "F:5: [route a] Compression=passthrough: there is no http backend to compress; "
+		    "expected off or edge\n" },
+	};
+
+	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
+}
+END_TEST
+
 START_TEST(check_kinds_of_backends)
 {
 	/* Some of these are not built yet, and say so as well. */
@@ -159,8 +185,6 @@ START_TEST(check_kinds_of_backends)
 		    "WebSocket to this backend\n" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\nCompression=passthrough\n"
 		  "[backend b]\nAddress=a:1\nProtocol=packet\n",
-		    "F:5: [route a] Compression=passthrough: compression is not built into this "
-		    "version yet\n"
 		    "F:5: [route a] Compression=passthrough: there is no http backend to compress; "
 		    "expected off or edge\n"
 		    "F:7: [backend b] Address: packets need a Unix socket; expected unix:PATH or "
@@ -266,6 +290,7 @@ main(void)
 		check_backend_of_a_route,
 		check_document_root,
 		check_no_two_routes_alike,
+		check_passthrough_needs_an_http_backend,
 		check_kinds_of_backends,
 		check_health_and_addresses,
 		check_counts_addresses,

@@ -1,0 +1,242 @@
+/*
+ * Unit tests of src/http/h1_pool.[ch]: connections get in by an exchange that is over, the backend's ends are the case's.
+ */
+#include "http/h1_pool.h"
+
+#include "base/mem.h"
+#include "unit_io.h"
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+static struct loop *loop;
+static struct h1_pool *pool;
+static struct addr addr_a, addr_b;
+static const struct addr *put_to;	/* where the stream goes at its end */
+
+static void
+on_response(struct stream *s, const struct http_head *h)
+{
+	(void)s, (void)h;
+}
+
+static void
+on_bytes(struct stream *s, uint8_t *p, size_t n)
+{
+	(void)s, (void)p, (void)n;
+}
+
+static void
+on_end(struct stream *s)
+{
+	h1_pool_put(pool, put_to, s);
+}
+
+static void
+on_reset(struct stream *s, enum stream_error e, const char *why)
+{
+	(void)s, (void)e;
+	ck_abort_msg("reset: %s", why);
+}
+
+static const struct stream_events events = {
+	.response = on_response,
+	.bytes = on_bytes,
+	.end = on_end,
+	.reset = on_reset,
+};
+
+static const struct h1_request request = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/"),
+	.authority = SPAN_LIT("a"), .keep = true };
+
+static void
+begin(void)
+{
+	addr_a = unit_addr("unix:/a");
+	addr_b = unit_addr("127.0.0.1:1");
+	ck_assert_ptr_nonnull(loop = loop_new());
+	ck_assert_ptr_nonnull(pool = h1_pool_new(loop));
+}
+
+static void
+finish(void)
+{
+	h1_pool_free(pool);
+	unit_loop_turns(loop, 1);
+	loop_free(loop);
+}
+
+/* Put a connection in; its other end. */
+static int
+put(const struct addr *to, const char *response)
+{
+	const char *why;
+	int fd[2];
+
+	put_to = to;
+	unit_unix_pair(fd);
+	ck_assert_ptr_nonnull(h1_client_start(loop, fd[0], &request, 0, &events, NULL, &why));
+	ck_assert_int_gt(send(fd[1], response, strlen(response), 0), 0);
+	unit_loop_turns(loop, 2);
+	return fd[1];
+}
+
+static struct stream *
+get(const struct addr *to)
+{
+	return h1_pool_start(pool, to, &request, 0, &events, NULL);
+}
+
+static bool
+at_eof(int fd)
+{
+	char text[200];
+	ssize_t n;
+
+	while ((n = recv(fd, text, sizeof(text), MSG_DONTWAIT)) > 0)
+		;
+	return n == 0;
+}
+
+START_TEST(h1_pool_gives_what_waited_last_by_address)
+{
+	int first, second, other;
+	struct stream *s;
+
+	begin();
+	ck_assert_ptr_null(get(&addr_a));
+	first = put(&addr_a, OK);
+	second = put(&addr_a, OK);
+	other = put(&addr_b, OK);
+	ck_assert_uint_eq(h1_pool_count(pool), 3);
+	ck_assert_ptr_nonnull(s = get(&addr_a));
+	stream_abort(s);
+	ck_assert(at_eof(second) && !at_eof(first) && !at_eof(other));
+	ck_assert_ptr_nonnull(s = get(&addr_a));
+	stream_abort(s);
+	ck_assert(at_eof(first));
+	ck_assert_ptr_null(get(&addr_a));
+	ck_assert_uint_eq(h1_pool_count(pool), 1);
+	close(first), close(second), close(other);
+	finish();
+}
+END_TEST
+
+START_TEST(h1_pool_takes_no_connection_that_is_not_fit)
+{
+	int peer;
+
+	begin();
+	peer = put(&addr_a, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	ck_assert_uint_eq(h1_pool_count(pool), 0);
+	ck_assert(at_eof(peer));
+	close(peer);
+	finish();
+}
+END_TEST
+
+/* With turns in between, and at once. */
+START_TEST(h1_pool_notices_that_a_connection_is_dead)
+{
+	int peer;
+
+	begin();
+	peer = put(&addr_a, OK);
+	close(peer);
+	if (_i == 0) {
+		unit_loop_turns(loop, 2);
+		ck_assert_uint_eq(h1_pool_count(pool), 0);
+	}
+	ck_assert_ptr_null(get(&addr_a));
+	finish();
+}
+END_TEST
+
+START_TEST(h1_pool_drops_a_connection_that_says_something)
+{
+	int peer;
+
+	begin();
+	peer = put(&addr_a, OK);
+	ck_assert_int_eq(send(peer, "H", 1, 0), 1);
+	if (_i == 0) {
+		unit_loop_turns(loop, 2);
+		ck_assert_uint_eq(h1_pool_count(pool), 0);
+	}
+	ck_assert_ptr_null(get(&addr_a));
+	ck_assert(at_eof(peer));
+	close(peer);
+	finish();
+}
+END_TEST
+
+START_TEST(h1_pool_keeps_so_many_for_an_address)
+{
+	int peer[H1_POOL_PER_ADDRESS + 3];
+
+	begin();
+	for (int i = 0; i < H1_POOL_PER_ADDRESS + 3; i++)
+		peer[i] = put(&addr_a, OK);
+	ck_assert_uint_eq(h1_pool_count(pool), H1_POOL_PER_ADDRESS);
+	for (int i = 0; i < H1_POOL_PER_ADDRESS + 3; i++) {
+		ck_assert_int_eq(at_eof(peer[i]), i < 3);
+		close(peer[i]);
+	}
+	finish();
+}
+END_TEST
+
+START_TEST(h1_pool_ends_what_waits_too_long)
+{
+	uint64_t until;
+	int peer;
+
+	begin();
+	peer = put(&addr_a, OK);
+	until = loop_now_ms(loop) + H1_POOL_IDLE_MS;
+	while (loop_now_ms(loop) < until - 500)
+		unit_loop_turns(loop, 1);
+	ck_assert_uint_eq(h1_pool_count(pool), 1);
+	while (h1_pool_count(pool) > 0 && loop_now_ms(loop) < until + 10000)
+		unit_loop_turns(loop, 1);
+	ck_assert(at_eof(peer));
+	close(peer);
+	finish();
+}
+END_TEST
+
+START_TEST(h1_pool_closes_all_at_its_end)
+{
+	int a, b, before = unit_count_fds();
+
+	begin();
+	a = put(&addr_a, OK);
+	b = put(&addr_b, OK);
+	finish();
+	ck_assert(at_eof(a) && at_eof(b));
+	close(a), close(b);
+	ck_assert_int_eq(unit_count_fds(), before);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("h1_pool");
+	TCase *tc = tcase_create("h1_pool");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, h1_pool_gives_what_waited_last_by_address);
+	tcase_add_test(tc, h1_pool_takes_no_connection_that_is_not_fit);
+	tcase_add_loop_test(tc, h1_pool_notices_that_a_connection_is_dead, 0, 2);
+	tcase_add_loop_test(tc, h1_pool_drops_a_connection_that_says_something, 0, 2);
+	tcase_add_test(tc, h1_pool_keeps_so_many_for_an_address);
+	tcase_add_test(tc, h1_pool_ends_what_waits_too_long);
+	tcase_add_test(tc, h1_pool_closes_all_at_its_end);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
