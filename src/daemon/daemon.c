@@ -22,6 +22,8 @@
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
 #include "daemon/worker.h"
+#include "gateway/backends.h"
+#include "gateway/prober.h"
 #include "io/resolve.h"
 #include "io/tls.h"
 #include "policy/limits.h"
@@ -45,6 +47,8 @@ struct daemon {
 	struct resolver *resolver;	/* owned */
 	struct limits *limits;		/* owned */
 	struct ws_deflate_memory deflate_memory;	/* of all workers */
+	struct backends *backends;	/* owned */
+	struct prober *prober;		/* owned */
 	struct worker **worker;		/* owned */
 	size_t n_workers, next_worker, n_drained;
 	uint64_t max_connections, nofile, next_id;
@@ -273,6 +277,15 @@ daemon_switch_logs(struct daemon *d, const struct config *from, const struct con
 	return 0;
 }
 
+static int
+daemon_attach(struct daemon *d, struct config *c, config_report_fn *report)
+{
+	if (backends_attach(d->backends, c) == 0)
+		return 0;
+	report(d, true, "out of memory");
+	return -1;
+}
+
 static void
 daemon_warn_unchangeable(struct daemon *d, const struct config *c)
 {
@@ -300,6 +313,7 @@ daemon_reload(struct daemon *d)
 		return;
 	}
 	if (front_load_tls(&front, &d->front, c, daemon_report_log, d) == -1 ||
+	    daemon_attach(d, c, daemon_report_log) == -1 ||
 	    daemon_switch_logs(d, d->config, c, daemon_report_log) == -1 ||
 	    front_open(&front, &d->front, daemon_report_log, d) == -1) {
 		daemon_switch_logs(d, c, d->config, daemon_report_log);
@@ -311,6 +325,8 @@ daemon_reload(struct daemon *d)
 	daemon_warn_unchangeable(d, c);
 	front_clear(&d->front);
 	d->front = front;
+	if (prober_set(d->prober, c) == -1)
+		log_error(d->log, "reload: out of memory; health checks stay as they were");
 	config_unref(d->config);
 	d->config = c;
 	daemon_set_max_connections(d);
@@ -449,6 +465,10 @@ daemon_start(struct daemon *d)
 	d->drain_timer.fn = daemon_on_drain_timeout;
 	if ((d->loop = loop_new()) == NULL || (d->resolver = resolver_new()) == NULL ||
 	    (d->limits = limits_new()) == NULL || daemon_catch_signals(d) == -1 ||
+	    (d->backends = backends_new(d->log)) == NULL ||
+	    daemon_attach(d, d->config, daemon_report) == -1 ||
+	    (d->prober = prober_new(d->loop, d->resolver)) == NULL ||
+	    prober_set(d->prober, d->config) == -1 ||
 	    daemon_start_workers(d) == -1 || daemon_start_listeners(d) == -1) {
 		fprintf(stderr, "wsrelayd: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
@@ -471,12 +491,14 @@ daemon_clear(struct daemon *d)
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (d->signal[i] != NULL)
 			event_free(d->signal[i]);
+	prober_free(d->prober);
 	resolver_free(d->resolver);
 	if (d->loop != NULL)
 		loop_timer_stop(d->loop, &d->drain_timer);
 	loop_free(d->loop);
 	limits_free(d->limits);
 	config_unref(d->config);
+	backends_free(d->backends);
 	log_free(d->access);
 	log_free(d->log);
 }

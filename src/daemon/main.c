@@ -1,6 +1,7 @@
 /* wsrelayd: options, and what to do with them. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,9 @@ main(int argc, char **argv)
 	enum { RUN, TEST, DUMP, EXPLAIN } what = RUN;
 	int c, ret;
 
+	/* Freed blocks of queues are soon wanted again: giving each back to the kernel costs more than it saves. */
+	mallopt(M_TRIM_THRESHOLD, 8 << 20);
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	if (sets == NULL)
 		return EXIT_INTERNAL;
 	o.sets = sets;

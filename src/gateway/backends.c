@@ -20,7 +20,7 @@
 
 enum backends_state {
 	STATE_RESTING = 1,	/* MaxFails was reached */
-	STATE_CHECKED_DOWN = 2,	/* the last active check failed */
+	STATE_CHECKED_DOWN = 2, /* the last active check failed */
 	STATE_REFUSES = 4,	/* resting, and its last failure took no time */
 };
 
@@ -28,21 +28,21 @@ enum backends_state {
 
 struct backends_address {
 	struct addr addr;
-	struct backends *owner;		/* borrowed */
-	struct backends_address *next;	/* of the registry, under its lock */
+	struct backends *owner;	       /* borrowed */
+	struct backends_address *next; /* of the registry, under its lock */
 	uint64_t hash;
 	_Atomic unsigned refs;
-	_Atomic unsigned state;		/* changed under lock */
-	_Atomic unsigned fails;		/* in a row; changed under lock */
+	_Atomic unsigned state; /* changed under lock */
+	_Atomic unsigned fails; /* in a row; changed under lock */
 	_Atomic uint64_t connections;
-	_Atomic uint64_t rest_until_ms;	/* changed under lock */
+	_Atomic uint64_t rest_until_ms; /* changed under lock */
 	pthread_mutex_t lock;
-	char name[];			/* the backend's */
+	char name[]; /* the backend's */
 };
 
 struct backends {
-	struct log *log;		/* borrowed */
-	pthread_mutex_t lock;		/* over the list */
+	struct log *log;      /* borrowed */
+	pthread_mutex_t lock; /* over the list */
 	struct backends_address *first;
 };
 
@@ -50,12 +50,12 @@ struct backends {
 struct backends_set {
 	_Atomic uint64_t turn;
 	size_t n;
-	struct backends_address *v[];	/* refs */
+	struct backends_address *v[]; /* refs */
 };
 
 struct backends_view {
 	size_t n;
-	struct backends_set *set[];	/* owned; by config_backend's index */
+	struct backends_set *set[]; /* owned; by config_backend's index */
 };
 
 struct backends *
@@ -124,8 +124,8 @@ backends_try_ref(struct backends_address *a)
 	unsigned refs = atomic_load_explicit(&a->refs, memory_order_relaxed);
 
 	while (refs > 0)
-		if (atomic_compare_exchange_weak_explicit(&a->refs, &refs, refs + 1,
-		    memory_order_relaxed, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(
+			&a->refs, &refs, refs + 1, memory_order_relaxed, memory_order_relaxed))
 			return true;
 	return false;
 }
@@ -265,8 +265,8 @@ backends_claim_trial(struct backends_address *a, const struct config_backend *cb
 	pthread_mutex_lock(&a->lock);
 	claimed = now_ms >= atomic_load_explicit(&a->rest_until_ms, memory_order_relaxed);
 	if (claimed)
-		atomic_store_explicit(&a->rest_until_ms, now_ms + cb->fail_timeout_ms,
-		    memory_order_relaxed);
+		atomic_store_explicit(
+		    &a->rest_until_ms, now_ms + cb->fail_timeout_ms, memory_order_relaxed);
 	pthread_mutex_unlock(&a->lock);
 	return claimed;
 }
@@ -277,7 +277,7 @@ backends_take(struct backends_address *a, const struct config_backend *cb, uint6
     bool hope, uint64_t now_ms)
 {
 	if (!atomic_compare_exchange_strong_explicit(&a->connections, &connections, connections + 1,
-	    memory_order_relaxed, memory_order_relaxed))
+		memory_order_relaxed, memory_order_relaxed))
 		return false;
 	if (hope || (atomic_load_explicit(&a->state, memory_order_relaxed) & STATE_RESTING) == 0 ||
 	    backends_claim_trial(a, cb, now_ms))
@@ -287,24 +287,21 @@ backends_take(struct backends_address *a, const struct config_backend *cb, uint6
 }
 
 enum backends_verdict
-backends_pick(const struct config *c, const struct config_backend *cb,
-    const struct sockaddr *client, struct backends_tried *tried, uint64_t now_ms,
-    struct backends_address **out)
+backends_pick(const struct config *c, const struct config_backend *cb, const uint8_t client[16],
+    struct backends_tried *tried, uint64_t now_ms, struct backends_address **out)
 {
 	struct backends_set *set = backends_set_of(c, cb);
 	struct balance_candidate v[BALANCE_MAX];
 	uint64_t turn = atomic_fetch_add_explicit(&set->turn, 1, memory_order_relaxed);
-	uint8_t key[16];
 	bool full, hope;
 	int i;
 
-	addr_client_key(client, key);
 	do {
 		full = backends_look(set, cb, tried, false, now_ms, v);
-		hope = (i = balance_pick(cb->balance, v, set->n, turn, key)) == -1;
+		hope = (i = balance_pick(cb->balance, v, set->n, turn, client)) == -1;
 		if (hope && !full) {
 			full = backends_look(set, cb, tried, true, now_ms, v);
-			i = balance_pick(cb->balance, v, set->n, turn, key);
+			i = balance_pick(cb->balance, v, set->n, turn, client);
 		}
 		if (i == -1)
 			return full ? BACKENDS_FULL : BACKENDS_DOWN;
@@ -356,7 +353,8 @@ backends_failed(struct backends_address *a, const struct config_backend *cb, boo
 	atomic_store_explicit(&a->fails, fails, memory_order_relaxed);
 	if (cb->max_fails == 0 || fails < cb->max_fails)
 		return;
-	atomic_store_explicit(&a->rest_until_ms, now_ms + cb->fail_timeout_ms, memory_order_relaxed);
+	atomic_store_explicit(
+	    &a->rest_until_ms, now_ms + cb->fail_timeout_ms, memory_order_relaxed);
 	state = (state & STATE_CHECKED_DOWN) | STATE_RESTING | (refused ? STATE_REFUSES : 0);
 	snprintf(text, sizeof(text), "%s (%u in a row)", why, fails);
 	backends_set_state(a, state, text);
@@ -391,8 +389,9 @@ backends_checked(struct backends_address *a, bool up, const char *why)
 		atomic_store_explicit(&a->fails, 0, memory_order_relaxed);
 		backends_set_state(a, 0, why);
 	} else {
-		backends_set_state(a, atomic_load_explicit(&a->state, memory_order_relaxed) |
-		    STATE_CHECKED_DOWN, why);
+		backends_set_state(a,
+		    atomic_load_explicit(&a->state, memory_order_relaxed) | STATE_CHECKED_DOWN,
+		    why);
 	}
 	pthread_mutex_unlock(&a->lock);
 }
@@ -401,8 +400,9 @@ void
 backends_unchecked(struct backends_address *a)
 {
 	pthread_mutex_lock(&a->lock);
-	backends_set_state(a, atomic_load_explicit(&a->state, memory_order_relaxed) &
-	    ~(unsigned)STATE_CHECKED_DOWN, "it is not checked any more");
+	backends_set_state(a,
+	    atomic_load_explicit(&a->state, memory_order_relaxed) & ~(unsigned)STATE_CHECKED_DOWN,
+	    "it is not checked any more");
 	pthread_mutex_unlock(&a->lock);
 }
 

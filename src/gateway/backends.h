@@ -10,8 +10,6 @@
 #ifndef GATEWAY_BACKENDS_H
 #define GATEWAY_BACKENDS_H
 
-#include <sys/socket.h>
-
 #include "config/config.h"
 #include "policy/balance.h"
 
@@ -19,8 +17,8 @@ struct log;
 struct backends;
 struct backends_address;
 
-struct backends *backends_new(struct log *log);	/* NULL without memory; log is borrowed */
-void backends_free(struct backends *b);	/* after every snapshot and every pick is gone */
+struct backends *backends_new(struct log *log); /* NULL without memory; log is borrowed */
+void backends_free(struct backends *b);		/* after every snapshot and every pick is gone */
 
 /* Find or make what c's addresses need, for as long as c lives; before c is shared, once.  0, or -1
  * without memory. */
@@ -28,8 +26,8 @@ int backends_attach(struct backends *b, struct config *c);
 
 enum backends_verdict {
 	BACKENDS_PICKED,
-	BACKENDS_FULL,	/* what is up has MaxConnections: 503 */
-	BACKENDS_DOWN,	/* nothing (more) to try: 502 */
+	BACKENDS_FULL, /* what is up has MaxConnections: 503 */
+	BACKENDS_DOWN, /* nothing (more) to try: 502 */
 };
 
 /* The addresses that one request has tried; zeroed at first. */
@@ -42,10 +40,10 @@ struct backends_tried {
  * connection to it.  One that rests after failures is not picked until FailTimeout is over: then one
  * request tries it.  Only where no other is up are those picked as well whose last failure was a
  * refusal, as that costs no time: an application that comes back is found at once.
- * PICKED: *out is the caller's, until backends_release.
+ * client is addr_client_key's.  PICKED: *out is the caller's, until backends_release.
  */
 enum backends_verdict backends_pick(const struct config *c, const struct config_backend *cb,
-    const struct sockaddr *client, struct backends_tried *tried, uint64_t now_ms,
+    const uint8_t client[16], struct backends_tried *tried, uint64_t now_ms,
     struct backends_address **out);
 
 /* The connection is over; NULL is nothing. */
@@ -54,9 +52,9 @@ void backends_release(struct backends_address *a);
 const struct addr *backends_addr(const struct backends_address *a);
 
 enum backends_outcome {
-	BACKENDS_OK,		/* connected, and an http backend's response head came */
-	BACKENDS_REFUSED,	/* failed at once */
-	BACKENDS_TIMED_OUT,	/* failed after a time-out */
+	BACKENDS_OK,	    /* connected, and an http backend's response head came */
+	BACKENDS_REFUSED,   /* failed at once */
+	BACKENDS_TIMED_OUT, /* failed after a time-out */
 };
 
 /* How it went (MaxFails, FailTimeout of cb); why is for the log, borrowed. */
@@ -66,8 +64,8 @@ void backends_report(struct backends_address *a, const struct config_backend *cb
 /* ---- for the prober and for whoever shows it */
 
 /* Address i of cb; valid as long as c. */
-struct backends_address *backends_get(const struct config *c, const struct config_backend *cb,
-    size_t i);
+struct backends_address *backends_get(
+    const struct config *c, const struct config_backend *cb, size_t i);
 
 /* What an active check found; a good one ends a rest, too. */
 void backends_checked(struct backends_address *a, bool up, const char *why);
@@ -76,7 +74,7 @@ void backends_unchecked(struct backends_address *a);
 
 struct backends_status {
 	uint64_t connections;
-	unsigned fails;		/* in a row */
+	unsigned fails; /* in a row */
 	bool up;
 };
 void backends_status(const struct backends_address *a, struct backends_status *out);

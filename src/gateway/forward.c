@@ -4,7 +4,7 @@
  * session becomes a WebSocket (gateway/ws).  Any other answer is the client's answer.
  * For a raw backend the handshake is over as soon as it is connected.
  *
- * States by what is set: dial (connecting), backend (request sent), responding
+ * States by what is set: neither (connecting), backend (request sent), responding
  * (a refusal's body is passed on).
  */
 #include <stdio.h>
@@ -12,15 +12,15 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "gateway/connect.h"
 #include "gateway/extension.h"
 #include "gateway/forward_head.h"
 #include "gateway/ws.h"
 #include "http/raw_client.h"
-#include "io/dial.h"
 
 struct forward {
 	struct session ss;		/* first */
-	struct dial *dial;		/* owned while connecting */
+	struct connect connect;
 	struct stream *backend;		/* owned once connected */
 	struct forward_head *head;	/* owned; http backends */
 	char *subprotocol_text;		/* owned; raw backends: what the gateway picked */
@@ -33,13 +33,13 @@ struct forward {
 	bool responding;
 };
 
+_Static_assert(sizeof(struct forward) <= LOOP_OBJECT_MAX, "struct forward has grown");
+
 static void
 forward_free(struct forward *f)
 {
 	loop_timer_stop(f->ss.gw->env.loop, &f->timer);
-	if (f->dial != NULL)
-		dial_cancel(f->dial);
-	f->dial = NULL;
+	connect_cancel(&f->connect);
 	if (f->backend != NULL)
 		stream_close(f->backend, 0);
 	f->backend = NULL;
@@ -61,18 +61,31 @@ forward_end(struct forward *f, unsigned status, enum session_side by, const char
 	forward_free(f);
 }
 
-/* The backend failed before it gave an answer. */
+static const char *
+forward_refusal_text(enum reply kind)
+{
+	if (kind == REPLY_GATEWAY_TIMEOUT)
+		return "the application did not answer in time";
+	return kind == REPLY_UNAVAILABLE ? "the application has no room for more connections" :
+	    "the application cannot be reached";
+}
+
+/* The backend failed before it gave an answer; why stays valid. */
 static void
 forward_refuse(struct forward *f, enum reply kind, const char *why)
 {
-	char text[300], addr[300];
+	if (kind == REPLY_INTERNAL)
+		session_log(&f->ss, LOG_L_WARN, "%s", why);
+	forward_end(f, reply_send(f->ss.s, kind, false, forward_refusal_text(kind)),
+	    kind == REPLY_INTERNAL ? SESSION_BY_GATEWAY : SESSION_BY_BACKEND, why);
+}
 
-	snprintf(text, sizeof(text), "%s", why);
-	session_log(&f->ss, LOG_L_WARN, "backend=%s %s",
-	    addr_format(f->ss.backend, addr, sizeof(addr)), text);
-	forward_end(f, reply_send(f->ss.s, kind, false, kind == REPLY_GATEWAY_TIMEOUT ?
-	    "the application did not answer in time" : "the application cannot be reached"),
-	    SESSION_BY_BACKEND, text);
+/* To the next address, or the answer is how the last one failed. */
+static void
+forward_try_next(struct forward *f)
+{
+	if (!connect_next(&f->connect))
+		forward_refuse(f, f->connect.kind, f->connect.why);
 }
 
 static void
@@ -173,9 +186,11 @@ forward_accept(struct forward *f, const struct http_head *h)
 
 	if ((wrong = forward_check_101(f->head, h, &subprotocol)) != NULL ||
 	    (wrong = extension_judge(f->head->extensions, h, &passed, &passes)) != NULL) {
+		connect_failed(&f->connect, STREAM_E_PROTOCOL, wrong);
 		forward_refuse(f, REPLY_BAD_GATEWAY, wrong);
 		return;
 	}
+	connect_succeeded(&f->connect);
 	if (passes)
 		f->ext = passed;
 	f->has_ext = passes || (f->has_ext && !extension_declined(h));
@@ -197,6 +212,7 @@ forward_respond(struct forward *f, const struct http_head *h)
 	r.content_length = h->content_length;
 	if (r.body == HTTP_BODY_CHUNKED)
 		r.body = HTTP_BODY_EOF;		/* a length that is not known */
+	connect_succeeded(&f->connect);
 	f->responding = true;
 	f->status = h->status;
 	session_log(&f->ss, LOG_L_INFO, "the backend refused the handshake with status %u", h->status);
@@ -259,8 +275,12 @@ forward_on_reset(struct stream *b, enum stream_error e, const char *why)
 		forward_end(f, f->status, SESSION_BY_BACKEND, why);
 		return;
 	}
-	forward_refuse(f, e == STREAM_E_TIMEOUT ? REPLY_GATEWAY_TIMEOUT :
-	    e == STREAM_E_MEMORY ? REPLY_INTERNAL : REPLY_BAD_GATEWAY, why);
+	connect_failed(&f->connect, e, why);
+	/* Nobody has seen the handshake: another may (RFC 9110 9.2.2). */
+	if (e == STREAM_E_PEER && !h1_client_answered(b))
+		forward_try_next(f);
+	else
+		forward_refuse(f, f->connect.kind, f->connect.why);
 }
 
 static const struct stream_events forward_backend_events = {
@@ -278,6 +298,7 @@ forward_raw(struct forward *f, int fd)
 	bool packets = f->ss.route->backend->protocol == CONFIG_PROTOCOL_PACKET;
 	struct http_field field[2] = { { SPAN_LIT("Sec-WebSocket-Protocol"), f->subprotocol } };
 
+	connect_succeeded(&f->connect);
 	f->backend = raw_client_start(f->ss.gw->env.loop, fd, packets, NULL, NULL);
 	if (f->backend == NULL ||
 	    forward_open(f, f->subprotocol, field, f->subprotocol.n > 0 ? 1 : 0) == -1) {
@@ -289,27 +310,17 @@ forward_raw(struct forward *f, int fd)
 }
 
 static void
-forward_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
+forward_on_connected(void *arg, int fd)
 {
 	struct forward *f = arg;
-	const char *wrong = "out of memory";
+	const char *wrong;
 
-	f->dial = NULL;
-	switch (st) {
-	case DIAL_OK:
-		if (f->ss.route->backend->protocol != CONFIG_PROTOCOL_HTTP) {
-			forward_raw(f, fd);
-			return;
-		}
-		break;
-	case DIAL_REFUSED:
-		forward_refuse(f, REPLY_BAD_GATEWAY, why);
+	if (fd == -1) {
+		forward_refuse(f, f->connect.kind, f->connect.why);
 		return;
-	case DIAL_TIMEOUT:
-		forward_refuse(f, REPLY_GATEWAY_TIMEOUT, why);
-		return;
-	case DIAL_NO_MEMORY:
-		forward_refuse(f, REPLY_UNAVAILABLE, why);
+	}
+	if (f->ss.route->backend->protocol != CONFIG_PROTOCOL_HTTP) {
+		forward_raw(f, fd);
 		return;
 	}
 	f->backend = h1_client_start(f->ss.gw->env.loop, fd, &f->head->r,
@@ -342,7 +353,6 @@ void
 forward_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route)
 {
-	bool packets = route->backend->protocol == CONFIG_PROTOCOL_PACKET;
 	struct forward *f;
 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
@@ -351,12 +361,12 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 		return;
 	}
 	session_init(&f->ss, gw, SESSION_FORWARD, s, r, route);
-	f->ss.backend = &route->backend->address.v[0];
+	connect_init(&f->connect, &f->ss, r, forward_on_connected, f);
 	stream_attach(s, &forward_client_events, f);
 	stream_hold(s, STREAM_HOLD_BACKEND);
 	f->has_ext = extension_answer(&f->ss, r->head, &f->ext);
-	if (forward_prepare(f, r) == -1 ||
-	    (f->dial = dial_start(gw->env.loop, gw->env.resolver, f->ss.backend, packets,
-	    route->backend->connect_timeout_ms, forward_on_dialled, f)) == NULL)
+	if (forward_prepare(f, r) == -1)
 		forward_refuse(f, REPLY_INTERNAL, "out of memory, or too many fields");
+	else
+		forward_try_next(f);
 }

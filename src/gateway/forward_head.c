@@ -198,6 +198,7 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 	memset(&m, 0, sizeof(m));
 	memset(&out, 0, sizeof(out));
 	buf_init(&m.b, 2 * HTTP1_MAX_HEAD);
+	m.failed = buf_reserve(&m.b, 1000) == -1;	/* what most heads fit into, at once */
 	out.websocket = r->ws != WS_REQUEST_NONE;
 	out.method = maker_put(&m, out.websocket ? SPAN_LIT("GET") : head->method);
 	out.path = maker_put(&m, head->path);

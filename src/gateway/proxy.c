@@ -24,35 +24,34 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "gateway/connect.h"
 #include "gateway/forward_head.h"
-#include "gateway/session.h"
 #include "http/h1_pool.h"
-#include "io/dial.h"
 
 /* How long a client that waits for 100 (Continue) is left to the backend. */
 #define PROXY_CONTINUE_MS 1000
 #define PROXY_LINGER_MS 2000
 
 struct proxy {
-	struct session ss;		/* first */
-	struct dial *dial;		/* owned while connecting */
-	struct stream *b;		/* the backend's; owned */
-	struct forward_head *head;	/* owned */
-	struct loop_timer timer;	/* what may not stand still for ever */
+	struct session ss; /* first */
+	struct connect connect;
+	struct stream *b;	   /* the backend's; owned */
+	struct forward_head *head; /* owned */
+	struct loop_timer timer;   /* what may not stand still for ever */
 	uint64_t bytes_in, bytes_out;
-	uint64_t seen_in, seen_out;	/* when the timer was armed */
+	uint64_t seen_in, seen_out; /* when the timer was armed */
 	size_t seen_queued_s, seen_queued_b;
-	unsigned status;		/* of the response; 0: none yet */
+	unsigned status; /* of the response; 0: none yet */
 	bool is_head;
-	bool complete;			/* the whole request has come */
-	bool reused;			/* b was taken from the pool */
-	bool expects;			/* the client waits for 100 (Continue) */
+	bool complete; /* the whole request has come */
+	bool reused;   /* b was taken from the pool */
+	bool expects;  /* the client waits for 100 (Continue) */
 };
 
 _Static_assert(sizeof(struct proxy) <= LOOP_OBJECT_MAX, "struct proxy is too big");
 
 static void proxy_on_timer(struct loop_timer *t);
-static void proxy_dial(struct proxy *f);
+static void proxy_refuse_unconnected(struct proxy *f);
 
 /* ---- the end */
 
@@ -60,8 +59,7 @@ static void
 proxy_free(struct proxy *f)
 {
 	loop_timer_stop(f->ss.gw->env.loop, &f->timer);
-	if (f->dial != NULL)
-		dial_cancel(f->dial);
+	connect_cancel(&f->connect);
 	if (f->b != NULL)
 		stream_abort(f->b);
 	mem_free(f->head);
@@ -71,8 +69,11 @@ proxy_free(struct proxy *f)
 static void
 proxy_end(struct proxy *f, unsigned status, enum session_side by, const char *reason)
 {
-	struct session_end e = { .status = status, .bytes_in = f->bytes_in,
-	    .bytes_out = f->bytes_out, .by = by, .reason = reason };
+	struct session_end e = { .status = status,
+		.bytes_in = f->bytes_in,
+		.bytes_out = f->bytes_out,
+		.by = by,
+		.reason = reason };
 
 	session_access(&f->ss, &e);
 	proxy_free(f);
@@ -88,7 +89,7 @@ proxy_finish(struct proxy *f)
 	struct stream *s = f->ss.s;
 
 	if (f->b != NULL)
-		h1_pool_put(f->ss.gw->pool, f->ss.backend, f->b);
+		h1_pool_put(f->ss.gw->pool, backends_addr(f->ss.backend), f->b);
 	f->b = NULL;
 	stream_end(s);
 	proxy_end(f, f->status, SESSION_BY_NONE, NULL);
@@ -113,13 +114,16 @@ proxy_refuse(struct proxy *f, enum reply kind, enum session_side by, const char 
 		[SESSION_BY_BACKEND] = "the application cannot be reached",
 		[SESSION_BY_GATEWAY] = "the gateway cannot pass this request on",
 	};
-	char text[300], addr[300];
+	char text[300];
 
 	snprintf(text, sizeof(text), "%s", why);
-	session_log(&f->ss, by == SESSION_BY_BACKEND ? LOG_L_WARN : LOG_L_INFO, "backend=%s %s",
-	    addr_format(f->ss.backend, addr, sizeof(addr)), text);
-	proxy_end(f, reply_send(f->ss.s, kind, f->is_head, kind == REPLY_GATEWAY_TIMEOUT ?
-	    "the application did not answer in time" : texts[by]), by, text);
+	if (by != SESSION_BY_BACKEND)
+		session_log(&f->ss, LOG_L_INFO, "%s", text);
+	proxy_end(f,
+	    reply_send(f->ss.s, kind, f->is_head,
+		kind == REPLY_GATEWAY_TIMEOUT ? "the application did not answer in time"
+					      : texts[by]),
+	    by, text);
 }
 
 /* ---- what stands still */
@@ -170,7 +174,7 @@ proxy_on_timer(struct loop_timer *t)
 	size_t for_backend = f->b != NULL ? stream_queued(f->b) : 0;
 
 	if (f->expects && f->b != NULL)
-		proxy_continue(f);	/* the backend does not say it: RFC 9110 10.1.1 */
+		proxy_continue(f); /* the backend does not say it: RFC 9110 10.1.1 */
 	else if (proxy_got_on(f))
 		;
 	else if (stream_queued(f->ss.s) > 0) {
@@ -233,7 +237,8 @@ proxy_client_reset(struct stream *s, enum stream_error e, const char *why)
 {
 	struct proxy *f = s->user;
 
-	proxy_end(f, f->status, e == STREAM_E_SHUTDOWN ? SESSION_BY_GATEWAY : SESSION_BY_CLIENT, why);
+	proxy_end(
+	    f, f->status, e == STREAM_E_SHUTDOWN ? SESSION_BY_GATEWAY : SESSION_BY_CLIENT, why);
 }
 
 static const struct stream_events proxy_client_events = {
@@ -272,7 +277,8 @@ proxy_on_response(struct stream *b, const struct http_head *h)
 	if (r.body == HTTP_BODY_NONE && h->body == HTTP_BODY_LENGTH && h->status != 204)
 		r.body = HTTP_BODY_LENGTH;
 	else if (r.body == HTTP_BODY_CHUNKED)
-		r.body = HTTP_BODY_EOF;		/* a length that is not known */
+		r.body = HTTP_BODY_EOF; /* a length that is not known */
+	connect_succeeded(&f->connect);
 	f->status = h->status;
 	f->expects = false;
 	stream_respond(f->ss.s, &r);
@@ -327,35 +333,46 @@ proxy_is_idempotent(struct span method)
 }
 
 /*
- * A connection that had waited was closed under its request: once more, on a new one (RFC 9112
- * 9.3.1).
+ * Nothing came back, and it may be asked twice: once more, on a new connection (RFC 9112 9.3.1,
+ * RFC 9110 9.2.2).
  */
 static bool
 proxy_may_retry(const struct proxy *f, const struct stream *b, enum stream_error e)
 {
-	return e == STREAM_E_PEER && f->reused && f->bytes_in == 0 && !h1_client_answered(b) &&
+	return e == STREAM_E_PEER && f->bytes_in == 0 && !h1_client_answered(b) &&
 	    proxy_is_idempotent(f->head->r.method);
+}
+
+/* To the same address, if only a waiting connection was on its way out; else to the next. */
+static void
+proxy_retry(struct proxy *f)
+{
+	bool again = f->reused;
+
+	f->reused = false;
+	stream_hold(f->ss.s, STREAM_HOLD_BACKEND);
+	stream_release(f->ss.s, STREAM_HOLD_PEER);
+	if (!(again ? connect_dial(&f->connect) : connect_next(&f->connect)))
+		proxy_refuse_unconnected(f);
 }
 
 static void
 proxy_on_reset(struct stream *b, enum stream_error e, const char *why)
 {
 	struct proxy *f = b->user;
+	bool retry = proxy_may_retry(f, b, e);
 
 	f->b = NULL;
 	if (f->status != 0) {
 		proxy_break(f, SESSION_BY_BACKEND, why);
-	} else if (proxy_may_retry(f, b, e)) {
-		session_log(&f->ss, LOG_L_DEBUG, "a kept connection was closed: %s", why);
-		f->reused = false;
-		stream_hold(f->ss.s, STREAM_HOLD_BACKEND);
-		stream_release(f->ss.s, STREAM_HOLD_PEER);
-		proxy_dial(f);
-	} else {
-		proxy_refuse(f, e == STREAM_E_TIMEOUT ? REPLY_GATEWAY_TIMEOUT :
-		    e == STREAM_E_MEMORY ? REPLY_INTERNAL : REPLY_BAD_GATEWAY,
-		    SESSION_BY_BACKEND, why);
+		return;
 	}
+	if (!retry || !f->reused)
+		connect_failed(&f->connect, e, why);
+	if (retry)
+		proxy_retry(f);
+	else
+		proxy_refuse_unconnected(f);
 }
 
 static const struct stream_events proxy_backend_events = {
@@ -380,24 +397,23 @@ proxy_started(struct proxy *f)
 	proxy_arm(f);
 }
 
+/* How the last address failed is the answer. */
 static void
-proxy_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
+proxy_refuse_unconnected(struct proxy *f)
+{
+	proxy_refuse(f, f->connect.kind,
+	    f->connect.kind == REPLY_INTERNAL ? SESSION_BY_GATEWAY : SESSION_BY_BACKEND,
+	    f->connect.why);
+}
+
+static void
+proxy_on_connected(void *arg, int fd)
 {
 	struct proxy *f = arg;
 	const char *wrong = "out of memory";
 
-	f->dial = NULL;
-	switch (st) {
-	case DIAL_OK:
-		break;
-	case DIAL_REFUSED:
-		proxy_refuse(f, REPLY_BAD_GATEWAY, SESSION_BY_BACKEND, why);
-		return;
-	case DIAL_TIMEOUT:
-		proxy_refuse(f, REPLY_GATEWAY_TIMEOUT, SESSION_BY_BACKEND, why);
-		return;
-	case DIAL_NO_MEMORY:
-		proxy_refuse(f, REPLY_UNAVAILABLE, SESSION_BY_GATEWAY, why);
+	if (fd == -1) {
+		proxy_refuse_unconnected(f);
 		return;
 	}
 	f->b = h1_client_start(f->ss.gw->env.loop, fd, &f->head->r,
@@ -408,22 +424,11 @@ proxy_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 		proxy_started(f);
 }
 
-static void
-proxy_dial(struct proxy *f)
-{
-	struct gateway *gw = f->ss.gw;
-
-	f->dial = dial_start(gw->env.loop, gw->env.resolver, f->ss.backend, false,
-	    f->ss.route->backend->connect_timeout_ms, proxy_on_dialled, f);
-	if (f->dial == NULL)
-		proxy_refuse(f, REPLY_INTERNAL, SESSION_BY_GATEWAY, "out of memory");
-}
-
 /* A connection that waits; false: there is none. */
 static bool
 proxy_reuse(struct proxy *f)
 {
-	f->b = h1_pool_start(f->ss.gw->pool, f->ss.backend, &f->head->r,
+	f->b = h1_pool_start(f->ss.gw->pool, backends_addr(f->ss.backend), &f->head->r,
 	    f->ss.route->backend->response_timeout_ms, &proxy_backend_events, f);
 	if (f->b == NULL)
 		return false;
@@ -439,12 +444,14 @@ proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r
 	struct proxy *f;
 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
-		session_access_refused(gw, stream_info(s), r, route, reply_send(s, REPLY_INTERNAL,
-		    span_eq(r->head->method, SPAN_LIT("HEAD")), "out of memory"), "out of memory");
+		session_access_refused(gw, stream_info(s), r, route,
+		    reply_send(s, REPLY_INTERNAL, span_eq(r->head->method, SPAN_LIT("HEAD")),
+			"out of memory"),
+		    "out of memory");
 		return;
 	}
 	session_init(&f->ss, gw, SESSION_PROXY, s, r, route);
-	f->ss.backend = &route->backend->address.v[0];
+	connect_init(&f->connect, &f->ss, r, proxy_on_connected, f);
 	f->timer.fn = proxy_on_timer;
 	f->is_head = span_eq(r->head->method, SPAN_LIT("HEAD"));
 	f->complete = r->head->body == HTTP_BODY_NONE ||
@@ -453,11 +460,12 @@ proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r
 	stream_attach(s, &proxy_client_events, f);
 	stream_hold(s, STREAM_HOLD_BACKEND);
 	if ((f->head = forward_head_new(stream_info(s), r, route)) == NULL) {
-		proxy_refuse(f, REPLY_INTERNAL, SESSION_BY_GATEWAY,
-		    "out of memory, or too many fields");
+		proxy_refuse(
+		    f, REPLY_INTERNAL, SESSION_BY_GATEWAY, "out of memory, or too many fields");
 		return;
 	}
 	f->head->r.keep = route->backend->send_proxy_protocol == CONFIG_PROXY_OFF;
-	if (!f->head->r.keep || !proxy_reuse(f))
-		proxy_dial(f);
+	if (!connect_pick(&f->connect) ||
+	    !((f->head->r.keep && proxy_reuse(f)) || connect_dial(&f->connect)))
+		proxy_refuse_unconnected(f);
 }

@@ -139,6 +139,8 @@ void
 session_clear(struct session *ss)
 {
 	session_unlink(ss);
+	backends_release(ss->backend);
+	ss->backend = NULL;
 	mem_free(ss->facts);
 }
 
@@ -157,6 +159,7 @@ session_move(struct session *to, struct session *from, enum session_kind kind)
 	if ((*to->prev = to) != NULL && to->next != NULL)
 		to->next->prev = &to->next;
 	from->prev = NULL;
+	from->backend = NULL;
 	from->facts = NULL;
 	from->s = NULL;
 }
@@ -311,7 +314,7 @@ session_access(struct session *ss, const struct session_end *e)
 	access_begin(&a, stream_info(ss->s), ss->route, ss->facts);
 	access_facts(&a, ss->facts, e->status);
 	access_str(&a, "backend", ss->backend != NULL ?
-	    addr_format(ss->backend, backend, sizeof(backend)) : NULL);
+	    addr_format(backends_addr(ss->backend), backend, sizeof(backend)) : NULL);
 	access_end(&a, gw->env.access, e, loop_now_ms(gw->env.loop) - ss->start_ms);
 }
 

@@ -5,6 +5,7 @@
 #ifndef GATEWAY_SESSION_H
 #define GATEWAY_SESSION_H
 
+#include "gateway/backends.h"
 #include "gateway/gateway.h"
 #include "http/reply.h"
 #include "http/stream.h"
@@ -26,7 +27,7 @@ struct session {
 	struct gateway *gw;		/* borrowed */
 	struct stream *s;		/* the client's; NULL once it is over */
 	const struct config_route *route;	/* in the snapshot that the client's connection holds */
-	const struct addr *backend;	/* there as well; NULL: none was picked */
+	struct backends_address *backend;	/* owned pick (backends_pick); NULL: none */
 	struct session_facts *facts;	/* owned; NULL when there was no memory for it */
 	uint64_t start_ms;
 	uint8_t kind;

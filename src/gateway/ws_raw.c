@@ -20,19 +20,19 @@
 #include "http/raw_client.h"
 
 struct ws_raw {
-	struct buf packet;		/* of a message that came in pieces */
-	uint8_t *ping;			/* owned: of the PING that is not answered yet; NULL: none */
-	uint64_t line_n;		/* bytes of the line so far, towards the client */
-	uint8_t opcode;			/* of the messages that are made; text is checked */
-	uint8_t utf8;			/* state of the line towards the client */
-	uint8_t carry_n;		/* stream of text: bytes of a character that is not complete */
+	struct buf packet; /* of a message that came in pieces */
+	uint8_t *ping;	   /* owned: of the PING that is not answered yet; NULL: none */
+	uint64_t line_n;   /* bytes of the line so far, towards the client */
+	uint8_t opcode;	   /* of the messages that are made; text is checked */
+	uint8_t utf8;	   /* state of the line towards the client */
+	uint8_t carry_n;   /* stream of text: bytes of a character that is not complete */
 	uint8_t carry[3];
 	uint8_t ping_n;
-	bool cr;			/* lines: a CR came that may belong to CRLF */
-	bool open;			/* lines: one has begun towards the client */
-	bool partial;			/* the application has a part of the client's message */
-	bool frame_partial;		/* the same, before the frame that is being read */
-	bool sent;			/* packet: the client's message has gone out */
+	bool cr;	    /* lines: a CR came that may belong to CRLF */
+	bool open;	    /* lines: one has begun towards the client */
+	bool partial;	    /* the application has a part of the client's message */
+	bool frame_partial; /* the same, before the frame that is being read */
+	bool sent;	    /* packet: the client's message has gone out */
 };
 
 struct ws_raw *
@@ -110,8 +110,7 @@ void
 ws_raw_take_back(struct ws *w, struct ws_out *o)
 {
 	/* In a stream the bytes before the bad one are good; a line is not. */
-	if (w->mode == WS_MODE_LINES && (w->client.flags & LEG_MID_FRAME) != 0 &&
-	    ws_out_revert(o))
+	if (w->mode == WS_MODE_LINES && (w->client.flags & LEG_MID_FRAME) != 0 && ws_out_revert(o))
 		w->raw->partial = w->raw->frame_partial;
 }
 
@@ -133,7 +132,8 @@ ws_raw_to_lines(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 		return ws_raw_refuse(w, o, WS_CLOSE_UNSUPPORTED, "only text messages can be lines");
 	if (ev->kind == WS_EV_DATA) {
 		if (memchr(ev->data, '\n', ev->n) != NULL)
-			return ws_raw_refuse(w, o, WS_CLOSE_NOT_UTF8, "a line feed inside a message");
+			return ws_raw_refuse(
+			    w, o, WS_CLOSE_NOT_UTF8, "a line feed inside a message");
 		ws_out_bytes(o, ev->data, ev->n);
 	} else if (ev->kind == WS_EV_FRAME_END && ev->message_end && o->to != NULL) {
 		*ws_out_room(o, 1) = '\n';
@@ -160,7 +160,8 @@ ws_raw_to_packet(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 		return true;
 	if (ev->kind == WS_EV_FRAME) {
 		if (ev->frame.length > raw_client_packet_max(o->to) - b->n)
-			return ws_raw_refuse(w, o, WS_CLOSE_TOO_BIG, "the message does not fit into a packet");
+			return ws_raw_refuse(
+			    w, o, WS_CLOSE_TOO_BIG, "the message does not fit into a packet");
 	} else if (ev->kind == WS_EV_DATA) {
 		if (b->n == 0 && ev->frame.fin && ev->n == ev->frame.length) {
 			ws_raw_send_packet(o, ev->data, ev->n);
@@ -215,8 +216,8 @@ ws_raw_emit_line(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last
 {
 	struct ws_raw *r = w->raw;
 
-	if (r->opcode == WS_TEXT && (!ws_utf8_feed(&r->utf8, p, n) ||
-	    (last && r->utf8 != WS_UTF8_START)))
+	if (r->opcode == WS_TEXT &&
+	    (!ws_utf8_feed(&r->utf8, p, n) || (last && r->utf8 != WS_UTF8_START)))
 		return false;
 	ws_raw_emit(w, o, p, n, last);
 	return true;
@@ -277,7 +278,7 @@ ws_raw_cut(const struct ws_raw *r, const uint8_t *p, size_t n, uint64_t max)
 	if (r->opcode != WS_TEXT)
 		return (size_t)max;
 	cut = ws_utf8_cut(p, (size_t)max);
-	return cut > 0 ? cut : ws_utf8_cut(p, n < 4 ? n : 4);	/* a character is longer than max */
+	return cut > 0 ? cut : ws_utf8_cut(p, n < 4 ? n : 4); /* a character is longer than max */
 }
 
 /* Each read is a message, or several where the largest is shorter. */
@@ -333,8 +334,8 @@ ws_raw_from_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 		ws_raw_emit_stream(w, o, p, n);
 		return true;
 	}
-	if ((max != 0 && n > max) || (w->raw->opcode == WS_TEXT &&
-	    (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START)))
+	if ((max != 0 && n > max) ||
+	    (w->raw->opcode == WS_TEXT && (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START)))
 		return false;
 	ws_raw_emit(w, o, p, n, true);
 	return true;
@@ -362,9 +363,9 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 		return;
 	}
 	ws_leave(w, leg, true);
-	ws_backend_lost(w, w->mode == WS_MODE_LINES ?
-	    "the application sent a line that is too long or not UTF-8" :
-	    "the application sent what cannot be a message");
+	ws_backend_lost(w,
+	    w->mode == WS_MODE_LINES ? "the application sent a line that is too long or not UTF-8"
+				     : "the application sent what cannot be a message");
 }
 
 /* What stands before the application's end: a last line without its LF. False: it is not whole. */
@@ -378,8 +379,8 @@ ws_raw_finish_text(struct ws *w)
 
 	if (r->open) {
 		ws_out_init(&o, w->client.s);
-		whole = r->cr ? ws_raw_emit_line(w, &o, cr, 1, true) :
-		    ws_raw_line_piece(w, &o, cr, 0, true);
+		whole = r->cr ? ws_raw_emit_line(w, &o, cr, 1, true)
+			      : ws_raw_line_piece(w, &o, cr, 0, true);
 		r->open = false;
 		ws_out_flush(&o);
 	}
@@ -395,7 +396,7 @@ ws_raw_on_end(struct stream *s)
 
 	ws_leave(w, leg, false);
 	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
-		return;		/* the client's Close is awaited */
+		return; /* the client's Close is awaited */
 	if (!ws_raw_finish_text(w)) {
 		ws_backend_lost(w, "the application's text ends within a character");
 		return;

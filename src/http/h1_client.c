@@ -197,7 +197,7 @@ h1c_end_up(struct h1_client *h1c)
 {
 	h1c_set_state(h1c, H1C_ENDED);
 	h1c_exchange_free(h1c);
-	/* What is behind a body is nobody's; where another request may follow it would be noticed. */
+	/* What is behind a body is nobody's; where a request may follow it would be noticed. */
 	if (!h1c_may_keep(h1c))
 		transport_want_read(&h1c->t, false);
 	h1c->s.ev->end(&h1c->s);
@@ -422,8 +422,8 @@ h1c_scan_heads(struct h1_client *h1c, const char *p, size_t n, size_t *used)
 		if (st == HTTP1_MORE)
 			return st;
 		if (h1c->s.ev->trace != NULL)
-			h1c->s.ev->trace(&h1c->s, false, (struct span){ p + *used,
-			    st == HTTP1_OK ? head_n : n - *used });
+			h1c->s.ev->trace(&h1c->s, false,
+			    (struct span){ p + *used, st == HTTP1_OK ? head_n : n - *used });
 		if (st == HTTP1_OK)
 			st = http1_parse_response(p + *used, head_n, &head);
 		if (st != HTTP1_OK) {
@@ -648,8 +648,8 @@ h1c_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 static void
 h1c_on_orphaned(struct loop_orphan *o)
 {
-	struct h1_exchange *x = (struct h1_exchange *)(void *)((char *)o -
-	    offsetof(struct h1_exchange, orphan));
+	struct h1_exchange *x =
+	    (struct h1_exchange *)(void *)((char *)o - offsetof(struct h1_exchange, orphan));
 
 	h1c_destroy(x->h1c, false);
 }

@@ -14,9 +14,9 @@ struct transport;
  */
 struct h1_request {
 	struct span method;
-	struct span path;		/* as the client sent it */
-	struct span query;		/* p NULL: none */
-	struct span authority;		/* Host */
+	struct span path;      /* as the client sent it */
+	struct span query;     /* p NULL: none */
+	struct span authority; /* Host */
 	/* End-to-end fields: no Host, no framing, none of the handshake's own (refused). */
 	const struct http_field *field;
 	size_t n_fields;
@@ -27,7 +27,7 @@ struct h1_request {
 	 * Bytes that follow with stream_write, and then stream_end; never with websocket.
 	 * LENGTH 0 is said too.
 	 */
-	enum http_body body;		/* NONE, LENGTH or CHUNKED */
+	enum http_body body; /* NONE, LENGTH or CHUNKED */
 	uint64_t content_length;
 	/*
 	 * The connection may serve another request afterwards: no "Connection: close" is sent.

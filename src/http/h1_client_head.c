@@ -97,8 +97,8 @@ h1c_head_put_framing(struct buf *b, const struct h1_request *r)
 	case HTTP_BODY_NONE:
 		return 0;
 	case HTTP_BODY_LENGTH:
-		return buf_printf(b, "Content-Length: %llu\r\n",
-		    (unsigned long long)r->content_length);
+		return buf_printf(
+		    b, "Content-Length: %llu\r\n", (unsigned long long)r->content_length);
 	case HTTP_BODY_CHUNKED:
 	case HTTP_BODY_EOF:
 		break;
@@ -106,7 +106,8 @@ h1c_head_put_framing(struct buf *b, const struct h1_request *r)
 	return h1c_head_put_line(b, "Transfer-Encoding", SPAN_LIT("chunked"));
 }
 
-/* The client's half of the handshake (RFC 6455 4.1), or whether this is the connection's only request. */
+/* The client's half of the handshake (RFC 6455 4.1); or the body's framing, and whether this is the
+ * connection's only request. */
 static int
 h1c_head_put_connection(struct buf *b, const struct h1_request *r, struct span key)
 {

@@ -32,18 +32,18 @@ enum h1c_out {
 
 /* What an open WebSocket does not need. */
 struct h1_exchange {
-	struct h1_client *h1c;	 /* borrowed: the owner */
-	struct loop_timer timer; /* the response's head, or the linger */
-	struct loop_task task;	 /* gives away what was kept */
+	struct h1_client *h1c;	   /* borrowed: the owner */
+	struct loop_timer timer;   /* the response's head, or the linger */
+	struct loop_task task;	   /* gives away what was kept */
 	struct loop_orphan orphan; /* while it lingers */
-	uint64_t deadline_ms;	 /* of the timer */
+	uint64_t deadline_ms;	   /* of the timer */
 	uint64_t linger_ms;
 	uint64_t body_left; /* HTTP_BODY_LENGTH */
 	struct http1_scan scan;
 	struct http1_chunked chunked; /* HTTP_BODY_CHUNKED */
 	struct buf kept;	      /* an incomplete head; behind it, what was held */
-	uint64_t out_left;  /* of the request's body, H1C_OUT_LENGTH */
-	uint64_t timeout_ms; /* for the response's head; 0 and CONFIG_NEVER: none */
+	uint64_t out_left;	      /* of the request's body, H1C_OUT_LENGTH */
+	uint64_t timeout_ms;	      /* for the response's head; 0 and CONFIG_NEVER: none */
 	enum http_body body;
 	uint8_t interim; /* responses before the final one */
 	bool websocket, is_head;
@@ -82,8 +82,10 @@ void h1c_destroy(struct h1_client *h1c, bool reset);
 int h1c_op_write(struct stream *s, const struct iovec *iov, int n);
 void h1c_op_end(struct stream *s);
 
-bool h1c_may_keep(const struct h1_client *h1c); /* in H1C_ENDED: another request may follow */
-bool h1c_is_quiet(struct h1_client *h1c);	/* in H1C_IDLE: the peer has neither left nor said anything */
+/* In H1C_ENDED: another request may follow. */
+bool h1c_may_keep(const struct h1_client *h1c);
+/* In H1C_IDLE: the peer has neither left nor said anything. */
+bool h1c_is_quiet(struct h1_client *h1c);
 
 /* The response's time runs only while it is the backend that is waited for. */
 void h1c_arm_response(struct h1_client *h1c);

@@ -16,6 +16,8 @@
 
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1C_IOV_MAX 32
+/* What most heads fit into. */
+#define H1C_HEAD_USUAL 1000
 
 /* ---- the request */
 
@@ -33,7 +35,8 @@ h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char *
 		return -1;
 	}
 	buf_init(&b, H1C_HEAD_MAX_REQUEST);
-	if (h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
+	if (buf_reserve(&b, H1C_HEAD_USUAL) == -1 || /* at once, not by doubling */
+	    h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
 		*why = "out of memory";
 		buf_clear(&b);
 		return -1;
@@ -164,8 +167,8 @@ h1c_is_closed(const struct h1_client *h1c)
 void
 h1c_arm_response(struct h1_client *h1c)
 {
-	bool waits = h1c->out == H1C_OUT_RAW || h1c->out == H1C_OUT_DONE ||
-	    transport_queued(&h1c->t) > 0;
+	bool waits =
+	    h1c->out == H1C_OUT_RAW || h1c->out == H1C_OUT_DONE || transport_queued(&h1c->t) > 0;
 
 	/* While the body's next bytes do not come the client is slow, not the backend. */
 	if (h1c->state == H1C_HEAD)
@@ -184,7 +187,7 @@ h1c_write_chunk(struct h1_client *h1c, const struct iovec *iov, int n, size_t by
 	v[m++].iov_len = (size_t)snprintf(size, sizeof(size), "%zx\r\n", bytes);
 	for (int i = 0; i < n; i++)
 		v[m++] = iov[i];
-	v[m].iov_base = (void *)(uintptr_t)"\r\n";
+	v[m].iov_base = (void *)(uintptr_t) "\r\n";
 	v[m++].iov_len = 2;
 	return transport_write(&h1c->t, v, m);
 }
@@ -230,7 +233,7 @@ void
 h1c_op_end(struct stream *s)
 {
 	struct h1_client *h1c = h1c_of_stream(s);
-	struct iovec last = { (void *)(uintptr_t)"0\r\n\r\n", 5 };
+	struct iovec last = { (void *)(uintptr_t) "0\r\n\r\n", 5 };
 
 	if (h1c_is_closed(h1c))
 		return;

@@ -16,7 +16,7 @@ struct h1_pool_host;
 
 struct h1_pool_entry {
 	struct h1_pool_entry *next, **prev; /* first: who frees it later writes there */
-	struct stream *s; /* owned */
+	struct stream *s;		    /* owned */
 	struct loop_timer timer;
 	struct h1_pool_host *host; /* borrowed */
 };
@@ -134,8 +134,8 @@ static const struct stream_events h1_pool_events = {
 static void
 h1_pool_on_timer(struct loop_timer *timer)
 {
-	h1_pool_close((struct h1_pool_entry *)(void *)((char *)timer -
-	    offsetof(struct h1_pool_entry, timer)));
+	h1_pool_close((
+	    struct h1_pool_entry *)(void *)((char *)timer - offsetof(struct h1_pool_entry, timer)));
 }
 
 struct stream *

@@ -514,8 +514,10 @@ h2cl_op_abort(struct stream *s)
 
 	if (c->state == H2CL_DEAD)
 		return;
-	if (c->id > 0 && !c->closed)
-		(void)nghttp2_submit_rst_stream(c->ng, NGHTTP2_FLAG_NONE, c->id, NGHTTP2_CANCEL);
+	/* nghttp2 sends nothing but the GOAWAY once it was asked for that. */
+	if (c->id > 0 && !c->closed &&
+	    nghttp2_submit_rst_stream(c->ng, NGHTTP2_FLAG_NONE, c->id, NGHTTP2_CANCEL) == 0)
+		h2cl_flush(c);
 	(void)nghttp2_session_terminate_session(c->ng, NGHTTP2_NO_ERROR);
 	h2cl_flush(c);
 	h2cl_destroy(c, false);

@@ -21,17 +21,17 @@ struct raw_linger;
 struct raw_client {
 	struct transport t;
 	struct stream s;
-	struct raw_linger *linger;	/* owned; set while closing */
+	struct raw_linger *linger; /* owned; set while closing */
 	uint32_t packet_max;
 	bool eof;
 };
 
 /* What only the end needs. */
 struct raw_linger {
-	struct loop_timer timer;	/* first */
+	struct loop_timer timer; /* first */
 	struct loop_orphan orphan;
-	struct raw_client *rc;		/* borrowed: the owner */
-	uint64_t ms;			/* from when all is out */
+	struct raw_client *rc; /* borrowed: the owner */
+	uint64_t ms;	       /* from when all is out */
 };
 
 static struct raw_client *
@@ -151,7 +151,7 @@ raw_on_failed(struct transport *t, const char *why)
 static void
 raw_on_ready(struct transport *t)
 {
-	(void)t;		/* no TLS towards a backend */
+	(void)t; /* no TLS towards a backend */
 }
 
 static const struct transport_events raw_events = {
@@ -172,7 +172,7 @@ raw_op_respond(struct stream *s, const struct stream_response *r)
 {
 	(void)s;
 	(void)r;
-	return -1;		/* a server's operation */
+	return -1; /* a server's operation */
 }
 
 static int
@@ -200,8 +200,8 @@ raw_op_end(struct stream *s)
 static void
 raw_on_orphaned(struct loop_orphan *o)
 {
-	struct raw_linger *g = (struct raw_linger *)(void *)((char *)o -
-	    offsetof(struct raw_linger, orphan));
+	struct raw_linger *g =
+	    (struct raw_linger *)(void *)((char *)o - offsetof(struct raw_linger, orphan));
 
 	raw_destroy(g->rc, false);
 }
@@ -266,8 +266,8 @@ static const struct stream_ops raw_ops = {
 };
 
 struct stream *
-raw_client_start(struct loop *loop, int fd, bool packets, const struct stream_events *ev,
-    void *user)
+raw_client_start(
+    struct loop *loop, int fd, bool packets, const struct stream_events *ev, void *user)
 {
 	struct raw_client *rc;
 

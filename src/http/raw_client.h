@@ -14,8 +14,8 @@
  * Start on a connected fd (ownership goes over, also on failure).  packets: each stream_write is one
  * packet and each `bytes` one that came (SOCK_SEQPACKET).  NULL without memory.
  */
-struct stream *raw_client_start(struct loop *loop, int fd, bool packets,
-    const struct stream_events *ev, void *user);
+struct stream *raw_client_start(
+    struct loop *loop, int fd, bool packets, const struct stream_events *ev, void *user);
 
 /* Bytes that fit into one packet. */
 size_t raw_client_packet_max(const struct stream *s);

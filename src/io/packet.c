@@ -49,8 +49,9 @@ packet_recv(int fd, void *p, size_t size, bool *end)
 {
 	struct sockaddr_un from;
 	struct iovec iov = { .iov_base = p, .iov_len = size };
-	struct msghdr m = { .msg_name = &from, .msg_namelen = sizeof(from),
-	    .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr m = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
+	};
 	ssize_t got;
 
 	do {

@@ -102,8 +102,11 @@ tls_reason(char *out, size_t size)
 	}
 	if (ERR_GET_LIB(found) == ERR_LIB_SSL && ERR_GET_REASON(found) > SSL_AD_REASON_OFFSET &&
 	    ERR_GET_REASON(found) <= SSL_AD_REASON_OFFSET + UINT8_MAX) {
-		snprintf(out, size, "alert from the peer: %s",
-		    SSL_alert_desc_string_long(ERR_GET_REASON(found) - SSL_AD_REASON_OFFSET));
+		text = SSL_alert_desc_string_long(ERR_GET_REASON(found) - SSL_AD_REASON_OFFSET);
+		/* OpenSSL 3.0 has words for TLS 1.3's only among its reasons. */
+		if (strcmp(text, "unknown") == 0)
+			text = ERR_reason_error_string(found);
+		snprintf(out, size, "alert from the peer: %s", text != NULL ? text : "unknown");
 		return;
 	}
 	text = ERR_reason_error_string(found);

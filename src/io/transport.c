@@ -27,8 +27,9 @@
 /* Turns of the reading loop over what TLS holds, before others get theirs. */
 #define TLS_PENDING_ROUNDS 16
 
-/* Events that a cold socket has before it gets a struct event. */
+/* Events within an epoch of about two seconds after which a cold socket gets a struct event. */
 #define TRANSPORT_WARM 8
+#define TRANSPORT_EPOCH_SHIFT 11
 
 /* What a socket needs while it is warm. */
 struct transport_io {
@@ -139,7 +140,7 @@ transport_update(struct transport *t)
 		event_assign(&t->io->ev, loop_base(t->loop), t->fd,
 		    want | EV_PERSIST, transport_on_event, t);
 		if (event_add(&t->io->ev, NULL) == -1 && t->err == 0)
-			t->err = (uint16_t)(errno != 0 ? errno : ENOMEM);
+			t->err = 0xfff & (unsigned)(errno != 0 ? errno : ENOMEM);
 	}
 	/* event_del has forgotten what event_active had asked for. */
 	if (t->err != 0 || (t->tls != NULL && t->want_read && !t->eof && !t->in_callback &&
@@ -181,7 +182,7 @@ transport_break(struct transport *t, int err)
 {
 	if (t->fd == -1 || t->err != 0)
 		return;
-	t->err = (uint16_t)(err != 0 ? err : EIO);
+	t->err = 0xfff & (unsigned)(err != 0 ? err : EIO);
 	if (!t->broken)
 		transport_kick(t);
 }
@@ -236,6 +237,16 @@ transport_start(struct transport *t, struct loop *loop,
 		t->handshaking = true;
 	}
 	return transport_started(t, ctx == NULL || t->tls != NULL);
+}
+
+int
+transport_start_tls(struct transport *t, struct tls_ctx *ctx)
+{
+	if (loop_tls(t->loop) == NULL ||
+	    (t->tls = tls_server_new(ctx, loop_tls(t->loop), t->fd)) == NULL)
+		return -1;
+	t->handshaking = true;
+	return 0;
 }
 
 int
@@ -541,12 +552,18 @@ void
 transport_on_parked(void *arg)
 {
 	struct transport *t = arg;
+	unsigned epoch;
 
 	/* Closed or made warm by what another of the same batch has done. */
 	if (t->fd == -1 || t->io != NULL)
 		return;
+	epoch = (unsigned)(loop_now_ms(t->loop) >> TRANSPORT_EPOCH_SHIFT) & 15;
+	if (t->epoch != epoch) {
+		t->epoch = epoch & 15;
+		t->fires = 0;
+	}
 	/* Without memory it stays cold: slower, not wrong. */
-	if (++t->fires == TRANSPORT_WARM && transport_warm(t) == 0)
+	if (++t->fires >= TRANSPORT_WARM && transport_warm(t) == 0)
 		transport_update(t);
 	transport_run(t, EV_READ);
 }
@@ -598,36 +615,27 @@ transport_set_packets(struct transport *t, size_t max)
 }
 
 static ssize_t
-transport_recv(const struct transport *t, void *p, size_t size, bool *end)
+transport_recv(const struct transport *t, void *p, size_t size, int flags, bool *end)
 {
 	ssize_t got;
 
 	if (t->packets)
 		return packet_recv(t->fd, p, size, end);
 	do {
-		got = recv(t->fd, p, size, 0);
+		got = recv(t->fd, p, size, flags);
 	} while (got == -1 && errno == EINTR);
 	*end = got <= 0;
 	return got;
 }
 
-enum io_status
-transport_read(struct transport *t, void *p, size_t size, size_t *n,
+static enum io_status
+transport_read_clear(struct transport *t, void *p, size_t size, int flags, size_t *n,
     const char **why)
 {
-	enum io_status st;
 	ssize_t got;
 	bool end;
 
-	if (t->fd == -1 || t->eof)
-		return IO_EOF;
-	if (t->tls != NULL) {
-		st = transport_read_tls(t, p, size, n, why);
-		if (t->eof)
-			transport_update(t);
-		return st;
-	}
-	got = transport_recv(t, p, size, &end);
+	got = transport_recv(t, p, size, flags, &end);
 	if (!end) {
 		*n = (size_t)got;
 		return IO_OK;
@@ -644,6 +652,30 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n,
 	t->broken = got == -1;
 	transport_update(t);
 	return got == 0 ? IO_EOF : IO_ERROR;
+}
+
+enum io_status
+transport_read(struct transport *t, void *p, size_t size,
+    size_t *n, const char **why)
+{
+	enum io_status st;
+
+	if (t->fd == -1 || t->eof)
+		return IO_EOF;
+	if (t->tls == NULL)
+		return transport_read_clear(t, p, size, 0, n, why);
+	st = transport_read_tls(t, p, size, n, why);
+	if (t->eof)
+		transport_update(t);
+	return st;
+}
+
+enum io_status
+transport_peek(struct transport *t, void *p, size_t size, size_t *n, const char **why)
+{
+	if (t->fd == -1 || t->eof)
+		return IO_EOF;
+	return transport_read_clear(t, p, size, MSG_PEEK, n, why);
 }
 
 void
@@ -671,6 +703,16 @@ transport_close(struct transport *t, bool reset)
 		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &lin, sizeof(lin));
 	close(t->fd);
 	t->fd = -1;
+}
+
+void
+transport_local(const struct transport *t, struct sockaddr_storage *out)
+{
+	socklen_t n = sizeof(*out);
+
+	memset(out, 0, sizeof(*out));
+	if (t->fd == -1 || getsockname(t->fd, (struct sockaddr *)out, &n) == -1)
+		out->ss_family = AF_UNSPEC;
 }
 
 const char *

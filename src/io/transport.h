@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "io/loop.h"
@@ -44,13 +45,14 @@ struct transport {
 	struct outq *q;				/* owned; NULL unless the kernel refused bytes */
 	struct tls *tls;			/* owned; NULL in the clear */
 	int fd;					/* owned; -1 once closed */
-	uint16_t err;				/* errno of a failed write; reported from the loop */
+	uint16_t err : 12;			/* errno of a failed write; reported from the loop */
+	uint16_t epoch : 4;			/* when fires was counted */
 	bool want_read : 1, handshaking : 1, fin_wanted : 1, fin_sent : 1, eof : 1, in_callback : 1;
 	bool packets : 1;	/* SOCK_SEQPACKET: each write is a packet, each read one */
 	bool broken : 1;	/* the owner knows: by `failed` or by IO_ERROR */
 	bool read_on : 1;	/* see transport_read_on */
 	bool unwritable : 1, was_reset : 1;	/* of read_on: a write has failed; and met a reset */
-	uint8_t fires : 4;	/* events since it is cold */
+	uint8_t fires : 4;	/* events of a cold socket in its epoch */
 };
 
 /* Two of them for each forwarded WebSocket. */
@@ -72,6 +74,12 @@ int transport_start_client(struct transport *t, struct loop *loop,
     unsigned offer);
 
 /*
+ * On a server's transport that was started in the clear, has nothing to write and has had all of its clear bytes read:
+ * the TLS handshake follows, as if it had been started with ctx.  0, or -1 without memory.
+ */
+int transport_start_tls(struct transport *t, struct tls_ctx *ctx);
+
+/*
  * Let dst (not in use) take the connection over from src with all that belongs to it; src is as good as closed
  * then.  For an owner that becomes another one: in `ready` or `readable` too.  Bytes that were read already are the
  * caller's to hand on.
@@ -85,6 +93,13 @@ void transport_move(struct transport *dst, struct transport *src,
  */
 enum io_status transport_read(struct transport *t, void *p, size_t size,
     size_t *n, const char **why);
+
+/*
+ * In the clear: read, but leave in the socket what was read.  Whoever takes less of it than there is finds the transport
+ * readable again at once.
+ */
+enum io_status transport_peek(struct transport *t, void *p, size_t size, size_t *n,
+    const char **why);
 
 /*
  * Send all of iov (borrowed for the call): now, or what the kernel refuses
@@ -136,6 +151,9 @@ transport_closed(const struct transport *t)
 size_t transport_io_bytes(void);
 void transport_on_idle(struct park_entry *e);
 void transport_on_parked(void *arg);
+
+/* The address at this end; AF_UNSPEC when it cannot be told. */
+void transport_local(const struct transport *t, struct sockaddr_storage *out);
 
 /* Facts about the TLS session; NULL / "" in the clear. */
 const char *transport_tls_version(const struct transport *t);

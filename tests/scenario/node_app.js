@@ -22,7 +22,18 @@ function pour(response, count) {
   more();
 }
 
+// posts to itself and echoes by a WebSocket, and shows both in document.title
+const page = `<!DOCTYPE html><title>begun</title><script>
+(async () => {
+  const posted = await (await fetch('/post', { method: 'POST', body: 'x'.repeat(100000) })).json();
+  const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + '/ws');
+  socket.onopen = () => socket.send('hello');
+  socket.onmessage = (event) => { document.title = event.data + ' ' + posted.size; socket.close(); };
+})();
+</script>`;
+
 const pages = {
+  '/page': (request, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end(page),
   '/length': (request, response) => response.writeHead(200, { 'Content-Length': 10 }).end('0123456789'),
   '/none': (request, response) => response.writeHead(204).end(),
   '/not-modified': (request, response) => response.writeHead(304, { ETag: '"1"' }).end(),

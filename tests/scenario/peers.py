@@ -157,11 +157,12 @@ def read_line(process, timeout=READY_S):
     return line.decode().strip()
 
 
-def node_server(t, where="tcp"):
+def node_server(t, where="tcp", deflate=False):
     """Starts node_server.js; returns the address that [backend] needs, and the process."""
     need_node(t)
     path = t.tmp / f"node-{os.urandom(4).hex()}.sock"
-    process = t.spawn(["node", HERE / "node_server.js", "0" if where == "tcp" else path], stdout=subprocess.PIPE)
+    argv = ["node", HERE / "node_server.js", "0" if where == "tcp" else path, "deflate" if deflate else "plain"]
+    process = t.spawn(argv, stdout=subprocess.PIPE)
     listening = read_line(process)
     return (f"127.0.0.1:{listening}" if where == "tcp" else f"unix:{path}"), process
 

@@ -217,8 +217,8 @@ START_TEST(check_health_and_addresses)
 		    "warning: F:7: [backend b] HealthCheckPath has no effect: HealthCheckInterval "
 		    "is 0\n" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\n"
-		  "Address=unix:/a a:1\nAddress=A:1\n",
-		    "F:7: [backend b] Address=A:1: it is in the list already; expected each "
+		  "Address=unix:/a a:1\nAddress=a:1\n",
+		    "F:7: [backend b] Address=a:1: it is in the list already; expected each "
 		    "once\n" },
 	};
 

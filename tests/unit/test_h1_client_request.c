@@ -10,7 +10,7 @@
 
 struct user {
 	struct loop *loop;
-	struct stream *s;	/* NULL once it is over */
+	struct stream *s; /* NULL once it is over */
 	int peer;
 	char log[400];
 	unsigned rooms;
@@ -115,8 +115,12 @@ turns(unsigned n)
 static struct h1_request
 request(enum http_body body, uint64_t length)
 {
-	struct h1_request r = { .method = SPAN_LIT("POST"), .path = SPAN_LIT("/"),
-		.authority = SPAN_LIT("a"), .body = body, .content_length = length, .keep = true };
+	struct h1_request r = { .method = SPAN_LIT("POST"),
+		.path = SPAN_LIT("/"),
+		.authority = SPAN_LIT("a"),
+		.body = body,
+		.content_length = length,
+		.keep = true };
 
 	return r;
 }
@@ -213,8 +217,9 @@ START_TEST(h1_client_request_chunks_a_body_of_unknown_length)
 	ck_assert_int_eq(put("0123456789abcdef"), 0);
 	stream_end(u.s);
 	stream_end(u.s);
-	ck_assert_str_eq(heard(), HEAD "Transfer-Encoding: chunked\r\n\r\n"
-	    "5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+	ck_assert_str_eq(heard(),
+	    HEAD "Transfer-Encoding: chunked\r\n\r\n"
+		 "5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
 	finish();
 }
 END_TEST
@@ -247,8 +252,8 @@ START_TEST(h1_client_request_never_sends_another_length_than_it_told)
 		stream_end(u.s);
 	turns(2);
 	ck_assert_str_eq(u.log, "reset;");
-	ck_assert_str_eq(heard(), _i == 0 ? HEAD "Content-Length: 5\r\n\r\n" :
-	    HEAD "Content-Length: 5\r\n\r\nhell");
+	ck_assert_str_eq(heard(),
+	    _i == 0 ? HEAD "Content-Length: 5\r\n\r\n" : HEAD "Content-Length: 5\r\n\r\nhell");
 	finish();
 }
 END_TEST
@@ -365,11 +370,13 @@ static const struct {
 	{ OK, true, false, false },
 	{ "HTTP/1.1 204 No\r\n\r\n", true, true, true },
 	{ "HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n", true, true, true },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n", true, true,
-	    true },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", true, true, false },
+	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n", true,
+	    true, true },
+	{ "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", true, true,
+	    false },
 	{ "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", true, true, false },
-	{ "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", true, true, true },
+	{ "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", true, true,
+	    true },
 	{ OK "HTTP/1.1 200 OK\r\n\r\n", true, true, false },
 	{ "HTTP/1.1 204 No\r\n\r\nx", true, true, false },
 };

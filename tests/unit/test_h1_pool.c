@@ -11,7 +11,7 @@
 static struct loop *loop;
 static struct h1_pool *pool;
 static struct addr addr_a, addr_b;
-static const struct addr *put_to;	/* where the stream goes at its end */
+static const struct addr *put_to; /* where the stream goes at its end */
 
 static void
 on_response(struct stream *s, const struct http_head *h)
@@ -34,8 +34,9 @@ on_end(struct stream *s)
 static void
 on_reset(struct stream *s, enum stream_error e, const char *why)
 {
-	(void)s, (void)e;
-	ck_abort_msg("reset: %s", why);
+	(void)s;
+	if (e != STREAM_E_MEMORY)
+		ck_abort_msg("reset: %s", why);
 }
 
 static const struct stream_events events = {
@@ -45,8 +46,10 @@ static const struct stream_events events = {
 	.reset = on_reset,
 };
 
-static const struct h1_request request = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/"),
-	.authority = SPAN_LIT("a"), .keep = true };
+static const struct h1_request request = { .method = SPAN_LIT("GET"),
+	.path = SPAN_LIT("/"),
+	.authority = SPAN_LIT("a"),
+	.keep = true };
 
 static void
 begin(void)
@@ -218,6 +221,36 @@ START_TEST(h1_pool_closes_all_at_its_end)
 }
 END_TEST
 
+START_TEST(h1_pool_survives_without_memory)
+{
+	bool pending = false;
+	struct stream *s;
+	const char *why;
+	int fd[2];
+
+	for (unsigned long n = 1; !pending; n++) {
+		ck_assert_uint_lt(n, 50);
+		begin();
+		put_to = &addr_a;
+		unit_unix_pair(fd);
+		ck_assert_ptr_nonnull(
+		    h1_client_start(loop, fd[0], &request, 0, &events, NULL, &why));
+		ck_assert_int_gt(send(fd[1], OK, strlen(OK), 0), 0);
+		mem_fail_nth(n);
+		unit_loop_turns(loop, 2);
+		if ((s = get(&addr_a)) != NULL)
+			stream_abort(s);
+		pending = mem_fail_pending();
+		mem_fail_nth(0);
+		ck_assert_uint_eq(h1_pool_count(pool), 0);
+		unit_loop_turns(loop, 1);
+		ck_assert(at_eof(fd[1]));
+		close(fd[1]);
+		finish();
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -235,6 +268,7 @@ main(void)
 	tcase_add_test(tc, h1_pool_keeps_so_many_for_an_address);
 	tcase_add_test(tc, h1_pool_ends_what_waits_too_long);
 	tcase_add_test(tc, h1_pool_closes_all_at_its_end);
+	tcase_add_test(tc, h1_pool_survives_without_memory);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -14,8 +14,8 @@ expect(enum wsdial_escape how, const char *in, const char *out)
 
 	buf_init(&b, 1000);
 	ck_assert_int_eq(wsdial_escape(&b, how, in, strlen(in)), 0);
-	ck_assert_msg(span_eq(buf_span(&b), span_from_str(out)), "%.*s, not %s",
-	    SPAN_ARG(buf_span(&b)), out);
+	ck_assert_msg(
+	    span_eq(buf_span(&b), span_from_str(out)), "%.*s, not %s", SPAN_ARG(buf_span(&b)), out);
 	buf_clear(&b);
 }
 
@@ -30,8 +30,14 @@ END_TEST
 
 START_TEST(wsdial_escape_takes_c1_controls_and_bad_utf8_apart)
 {
-	expect(WSDIAL_ESCAPE_MESSAGE, "\xc2\x9b" "2J", "\\xc2\\x9b2J");
-	expect(WSDIAL_ESCAPE_MESSAGE, "\x9b" "2J", "\\x9b2J");
+	expect(WSDIAL_ESCAPE_MESSAGE,
+	    "\xc2\x9b"
+	    "2J",
+	    "\\xc2\\x9b2J");
+	expect(WSDIAL_ESCAPE_MESSAGE,
+	    "\x9b"
+	    "2J",
+	    "\\x9b2J");
 	expect(WSDIAL_ESCAPE_MESSAGE, "\xc2\xa0\xc2\x80", "\xc2\xa0\\xc2\\x80");
 	expect(WSDIAL_ESCAPE_LINE, "\xc3", "\\xc3");
 	expect(WSDIAL_ESCAPE_LINE, "\xe2\x82", "\\xe2\\x82");
@@ -45,7 +51,11 @@ START_TEST(wsdial_escape_stops_where_it_is_full)
 	struct buf b;
 
 	buf_init(&b, 6);
-	ck_assert_int_eq(wsdial_escape(&b, WSDIAL_ESCAPE_LINE, "abc\x01" "d", 5), -1);
+	ck_assert_int_eq(wsdial_escape(&b, WSDIAL_ESCAPE_LINE,
+			     "abc\x01"
+			     "d",
+			     5),
+	    -1);
 	ck_assert(span_eq(buf_span(&b), SPAN_LIT("abc")));
 	buf_clear(&b);
 }

@@ -18,8 +18,8 @@ expect(const char *text, bool tls, const char *host, unsigned port, const char *
 	ck_assert_str_eq(url.host, host);
 	ck_assert_uint_eq(url.port, port);
 	ck_assert_str_eq(url.authority, authority);
-	ck_assert_msg(span_eq(url.path, span_from_str(path)), "%s: path %.*s", text,
-	    SPAN_ARG(url.path));
+	ck_assert_msg(
+	    span_eq(url.path, span_from_str(path)), "%s: path %.*s", text, SPAN_ARG(url.path));
 	ck_assert((url.query.p == NULL) == (query == NULL));
 	ck_assert(span_eq(url.query, span_from_str(query)));
 }

@@ -41,6 +41,7 @@ fake_write(struct stream *s, const struct iovec *iov, int n)
 		ck_assert_uint_le(f->n + iov[i].iov_len, UW_OUT_MAX);
 		memcpy(f->out + f->n, iov[i].iov_base, iov[i].iov_len);
 		f->n += iov[i].iov_len;
+		f->queued += f->slow ? iov[i].iov_len : 0;
 	}
 	return 0;
 }
@@ -103,6 +104,7 @@ fake_init(struct uw_fake *f)
 	memset(&f->s, 0, sizeof(f->s));
 	f->s.ops = &fake_ops;
 	f->n = f->queued = 0;
+	f->slow = false;
 	f->ended = f->closed = f->aborted = false;
 }
 
@@ -146,16 +148,15 @@ on_closed(void *arg, const struct stream_info *info)
 static void
 uw_setup_text(const char *text)
 {
-	struct gateway_env env = { .closed = on_closed };
-
 	memset(&uw, 0, sizeof(uw));
+	uw.env.closed = on_closed;
 	unit_config_good(&uw.uc, text);
 	ck_assert_ptr_nonnull(uw.loop = loop_new());
 	ck_assert_ptr_nonnull(uw.log = log_new("/dev/null", LOG_L_DEBUG, LOG_F_TEXT));
-	env.loop = uw.loop;
-	env.log = env.access = uw.log;
-	env.deflate_memory = &uw.deflate_memory;
-	ck_assert_ptr_nonnull(uw.gw = gateway_new(&env));
+	uw.env.loop = uw.loop;
+	uw.env.log = uw.env.access = uw.log;
+	uw.env.deflate_memory = &uw.deflate_memory;
+	ck_assert_ptr_nonnull(uw.gw = gateway_new(&uw.env));
 	uw.peer.sin_family = AF_INET;
 	uw.info.config = uw.uc.c;
 	uw.info.listen = &uw.uc.c->listen[0];

@@ -24,12 +24,14 @@ struct uw_fake {
 	uint8_t out[UW_OUT_MAX]; /* what was written to it */
 	size_t n;
 	size_t queued; /* what stream_queued says */
+	bool slow;     /* what is written counts as queued */
 	bool ended, closed, aborted;
 };
 
 struct uw {
 	struct loop *loop;
 	struct log *log;
+	struct gateway_env env; /* of gw */
 	struct gateway *gw;
 	struct unit_config uc;
 	struct stream_info info;
