@@ -82,6 +82,23 @@ mem_pages_free(void *p, size_t n)
 	munmap(p, n);
 }
 
+void *
+mem_map(size_t n)
+{
+	void *p;
+
+	if (mem_refuses())
+		return NULL;
+	p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p != MAP_FAILED ? p : NULL;
+}
+
+void
+mem_map_free(void *p, size_t n)
+{
+	munmap(p, n);
+}
+
 char *
 mem_strdup(const char *s)
 {

@@ -25,6 +25,10 @@ void mem_free(void *p);
 void *mem_pages(size_t n);
 void mem_pages_free(void *p, size_t n);
 
+/* The same, aligned to a page only, for any n: what is large, and must not stay with malloc when it is freed. */
+void *mem_map(size_t n);
+void mem_map_free(void *p, size_t n);
+
 /* A NUL-terminated copy of s, or of the first n bytes of s. */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);

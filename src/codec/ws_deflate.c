@@ -24,8 +24,10 @@
 #define DATA_TYPE_CLEAN 128 /* of inflate: a block has ended, not the last, no bit is left */
 #define MEM_LEVEL_MIN 4
 
-/* Before each of zlib's allocations: what it is to be counted as, kept aligned. */
+/* Before each of zlib's allocations: its size, with this; what follows is aligned. */
 #define MEM_HEAD 16
+/* From here on windows and tables: malloc would keep what many connections have freed. */
+#define MEM_LARGE 16384
 
 static const uint8_t deflate_tail[TAIL_N] = { 0x00, 0x00, 0xff, 0xff };
 
@@ -51,10 +53,10 @@ static voidpf
 pool_alloc(voidpf opaque, uInt items, uInt size)
 {
 	struct ws_deflate_memory *memory = opaque;
-	size_t n = (size_t)items * size;
+	size_t n = (size_t)items * size + MEM_HEAD;
 	uint8_t *p;
 
-	if (n > RUN_MAX || (p = mem_alloc(MEM_HEAD + n)) == NULL)
+	if (n > RUN_MAX || (p = n >= MEM_LARGE ? mem_map(n) : mem_alloc(n)) == NULL)
 		return Z_NULL;
 	memcpy(p, &n, sizeof(n));
 	atomic_fetch_add_explicit(&memory->bytes, n, memory_order_relaxed);
@@ -70,7 +72,10 @@ pool_free(voidpf opaque, voidpf address)
 
 	memcpy(&n, p, sizeof(n));
 	atomic_fetch_sub_explicit(&memory->bytes, n, memory_order_relaxed);
-	mem_free(p);
+	if (n >= MEM_LARGE)
+		mem_map_free(p, n);
+	else
+		mem_free(p);
 }
 
 static void

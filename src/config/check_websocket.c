@@ -158,6 +158,21 @@ backend_check_health(
 		    "%s HealthCheckPath has no effect: HealthCheckInterval is 0", at.title);
 }
 
+/* A header would be a packet of its own, which no application expects. */
+static void
+backend_check_announce(const struct config_backend *b, const struct config_tsection *s,
+    struct config_report *rep)
+{
+	struct config_place at;
+
+	if (b->send_proxy_protocol == CONFIG_PROXY_OFF || b->protocol != CONFIG_PROTOCOL_PACKET)
+		return;
+	config_place(&at, s, "SendProxyProtocol");
+	config_error(rep, at.file, at.line,
+	    "%s SendProxyProtocol: Protocol=packet has no bytes to put it in front of; expected off",
+	    at.title);
+}
+
 void
 config_check_backend(const struct config *c, struct config_report *rep)
 {
@@ -167,6 +182,7 @@ config_check_backend(const struct config *c, struct config_report *rep)
 		backend_check_used(c, &c->backend[i], rep);
 		backend_check_protocol(&c->backend[i], &s[i], rep);
 		backend_check_health(&c->backend[i], &s[i], rep);
+		backend_check_announce(&c->backend[i], &s[i], rep);
 		websocket_check_keepalive(c->backend[i].keepalive_interval_ms,
 		    c->backend[i].keepalive_timeout_ms, &s[i], rep);
 	}

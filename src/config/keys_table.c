@@ -130,7 +130,6 @@ const struct config_key config_keys[] = {
 	{ LISTEN("HTTP2", http2), .type = CONFIG_T_BOOL, .def = "yes",
 	    .doc = "HTTP/2: by ALPN (h2) with TLS, by prior knowledge without." },
 	{ LISTEN("ProxyProtocol", proxy_protocol), .type = CONFIG_T_BOOL, .def = "no",
-	    UNBUILT("the PROXY protocol"),
 	    .doc = "Whether each connection must begin with a PROXY header, version 1 or 2." },
 	{ LISTEN("TrustedProxies", trusted_proxies), .type = CONFIG_T_CIDRS, .def = "",
 	    .expected = "an address or a CIDR block such as 192.0.2.0/24",
@@ -301,8 +300,9 @@ const struct config_key config_keys[] = {
 	{ BACKEND("MaxConnections", max_connections), .type = CONFIG_T_UINT, .max = 10000000,
 	    .def = "0", .doc = "Connections at once to each address; 0 is no limit." },
 	{ BACKEND("SendProxyProtocol", send_proxy_protocol), .type = CONFIG_T_ENUM,
-	    .words = proxy_words, .def = "off", UNBUILT("the PROXY protocol"),
-	    .doc = "Whether a connection to the backend begins with a PROXY header." },
+	    .words = proxy_words, .def = "off",
+	    .doc = "Whether a connection to the backend begins with a PROXY header; not with "
+		   "Protocol=packet." },
 	{ BACKEND("ForwardedHeaders", forwarded_headers), .type = CONFIG_T_ENUM,
 	    .words = forwarded_words, .def = "x-forwarded",
 	    .doc =

@@ -111,7 +111,7 @@ daemon_pick_worker(struct daemon *d)
 	return d->worker[best];
 }
 
-/* 0, or the status that a connection past a limit gets; -1: not even that. */
+/* 0, or the status that a connection past a limit gets; -1: not even that.  peer NULL: who the client is will be told later. */
 static int
 daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted)
 {
@@ -132,7 +132,7 @@ daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted
 	} else {
 		d->over_limit = false;
 	}
-	if (per_client > 0) {
+	if (per_client > 0 && peer != NULL) {
 		addr_client_key(peer, key);
 		*counted = true;
 		if (limits_add(d->limits, key) > per_client)
@@ -154,7 +154,8 @@ daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *p
 	for (size_t i = 0; i < d->front.n; i++)
 		if (d->front.v[i].l == l)
 			fs = &d->front.v[i];
-	if (fs == NULL || (refuse = daemon_check_limits(d, peer, &counted)) == -1) {
+	if (fs == NULL || (refuse = daemon_check_limits(d,
+	    fs->listen->proxy_protocol ? NULL : peer, &counted)) == -1) {
 		close(fd);
 		return;
 	}
@@ -166,8 +167,9 @@ daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *p
 	a.connection_id = ++d->next_id;
 	a.peer_len = peer_len < sizeof(a.peer) ? peer_len : sizeof(a.peer);
 	memcpy(&a.peer, peer, a.peer_len);
+	a.counted = counted;
 	a.refuse = (unsigned)refuse;
-	worker_accept(daemon_pick_worker(d), &a, counted);
+	worker_accept(daemon_pick_worker(d), &a);
 }
 
 static void

@@ -52,13 +52,32 @@ worker_on_drained(void *arg)
 	loop_post(w->env.main, &w->drained);
 }
 
+/* The client is known only now: counted like at an accept. */
+static unsigned
+worker_on_admit(void *arg, const struct stream_info *info)
+{
+	uint64_t most = info->config->server.max_connections_per_client;
+	struct worker *w = arg;
+	uint8_t key[16];
+
+	if (most == 0)
+		return 0;
+	addr_client_key(info->client, key);
+	if (limits_add(w->env.limits, key) <= most)
+		return 0;
+	/* It becomes one of those that are only told. */
+	atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+	return 503;
+}
+
 static void
 worker_on_closed(void *arg, const struct stream_info *info)
 {
 	struct worker *w = arg;
 	uint8_t key[16];
 
-	if (info->config->server.max_connections_per_client > 0) {
+	if (info->counted && info->config->server.max_connections_per_client > 0) {
 		addr_client_key(info->client, key);
 		limits_remove(w->env.limits, key);
 	}
@@ -104,13 +123,13 @@ worker_msg_new(struct worker *w, enum worker_task task)
 }
 
 void
-worker_accept(struct worker *w, const struct http_accepted *a, bool counted)
+worker_accept(struct worker *w, const struct http_accepted *a)
 {
 	struct worker_msg *msg = worker_msg_new(w, WORKER_ACCEPT);
 	uint8_t key[16];
 
 	if (msg == NULL) {
-		if (counted) {
+		if (a->counted) {
 			addr_client_key((const struct sockaddr *)&a->peer, key);
 			limits_remove(w->env.limits, key);
 		}
@@ -196,7 +215,7 @@ worker_new(const struct worker_env *env)
 	struct worker *w;
 	struct gateway_env ge = { .resolver = env->resolver, .log = env->log,
 	    .access = env->access, .deflate_memory = env->deflate_memory,
-	    .closed = worker_on_closed };
+	    .admit = worker_on_admit, .closed = worker_on_closed };
 
 	if ((w = mem_zalloc(sizeof(*w))) == NULL)
 		return NULL;

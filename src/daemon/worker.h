@@ -35,8 +35,8 @@ void worker_free(struct worker *w);
 size_t worker_load(const struct worker *w);
 size_t worker_refusals(const struct worker *w);
 
-/* Hand a connection over; counted: it is in limits.  Everything in a is disposed of, whatever happens. */
-void worker_accept(struct worker *w, const struct http_accepted *a, bool counted);
+/* Hand a connection over.  Everything in a is disposed of, whatever happens. */
+void worker_accept(struct worker *w, const struct http_accepted *a);
 void worker_retire(struct worker *w, struct config *current);
 void worker_drain(struct worker *w, uint64_t spread_ms);
 

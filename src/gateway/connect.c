@@ -4,9 +4,14 @@
  * On one worker; called by the actions that need a backend, calls gateway/backends for the choice
  * and io/dial for the rest.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
+#include "gateway/announce.h"
 #include "gateway/connect.h"
 #include "io/dial.h"
 
@@ -14,7 +19,11 @@ void
 connect_init(struct connect *c, struct session *ss, const struct stream_request *r,
     connect_done_fn *done, void *arg)
 {
+	enum config_proxy_protocol version = ss->route->backend->send_proxy_protocol;
+
 	addr_client_key(r->client != NULL ? r->client : stream_info(ss->s)->client, c->client);
+	if (version != CONFIG_PROXY_OFF)
+		c->announce = announce_new(version, stream_info(ss->s), r);
 	c->ss = ss;
 	c->done = done;
 	c->arg = arg;
@@ -72,8 +81,13 @@ connect_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 	c->dial = NULL;
 	switch (st) {
 	case DIAL_OK:
-		c->done(c->arg, fd);
-		return;
+		if (c->announce == NULL || announce_send(c->announce, fd) == 0) {
+			c->done(c->arg, fd);
+			return;
+		}
+		connect_failed(c, STREAM_E_PEER, strerror(errno));
+		close(fd);
+		break;
 	case DIAL_REFUSED:
 		connect_failed(c, STREAM_E_REFUSED, why);
 		break;
@@ -120,6 +134,10 @@ connect_dial(struct connect *c)
 	const struct config_backend *cb = connect_backend(c);
 	struct gateway *gw = c->ss->gw;
 
+	if (cb->send_proxy_protocol != CONFIG_PROXY_OFF && c->announce == NULL) {
+		connect_set(c, REPLY_INTERNAL, "out of memory");
+		return false;
+	}
 	c->dial = dial_start(gw->env.loop, gw->env.resolver, backends_addr(c->ss->backend),
 	    cb->protocol == CONFIG_PROTOCOL_PACKET, cb->connect_timeout_ms, connect_on_dialled, c);
 	if (c->dial == NULL)
@@ -139,4 +157,6 @@ connect_cancel(struct connect *c)
 	if (c->dial != NULL)
 		dial_cancel(c->dial);
 	c->dial = NULL;
+	mem_free(c->announce);
+	c->announce = NULL;
 }

@@ -8,6 +8,7 @@
 
 #include "gateway/session.h"
 
+struct announce;
 struct dial;
 
 /*
@@ -20,6 +21,7 @@ typedef void connect_done_fn(void *arg, int fd);
 struct connect {
 	struct session *ss; /* borrowed; its `backend` is the address that is tried */
 	struct dial *dial;  /* owned while connecting */
+	struct announce *announce; /* owned; with SendProxyProtocol, what each connection begins with */
 	connect_done_fn *done;
 	void *arg; /* borrowed */
 	struct backends_tried tried;
@@ -47,7 +49,7 @@ void connect_succeeded(struct connect *c);
 /* It broke before that: counted against the address; connect_next may follow. */
 void connect_failed(struct connect *c, enum stream_error e, const char *why);
 
-/* done is not called any more. */
+/* done is not called any more, and nothing is owned. */
 void connect_cancel(struct connect *c);
 
 #endif

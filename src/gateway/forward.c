@@ -154,6 +154,7 @@ static const struct stream_events forward_client_events = {
 static void
 forward_gone(struct forward *f)
 {
+	connect_cancel(&f->connect);
 	mem_free(f->head);
 	loop_object_free_later(f->ss.gw->env.loop, f);
 }

@@ -153,6 +153,14 @@ gateway_on_request(void *arg, struct stream *s, const struct stream_request *cam
 	}
 }
 
+static const char *
+gateway_phase(const struct stream_info *info)
+{
+	if (info->unannounced)
+		return "while PROXY header";
+	return info->listen->tls && info->tls == NULL ? "while TLS handshake" : "bad request";
+}
+
 static void
 gateway_on_refused(void *arg, const struct stream_info *info, const struct stream_request *r,
     unsigned status, const char *why)
@@ -161,12 +169,14 @@ gateway_on_refused(void *arg, const struct stream_info *info, const struct strea
 	char client[64];
 
 	atomic_fetch_add_explicit(&gw->count.refused, 1, memory_order_relaxed);
-	if (info->listen->tls && info->tls == NULL)
+	if (info->unannounced)
+		atomic_fetch_add_explicit(&gw->count.proxy_failed, 1, memory_order_relaxed);
+	else if (info->listen->tls && info->tls == NULL)
 		atomic_fetch_add_explicit(&gw->count.tls_failed, 1, memory_order_relaxed);
 	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
 	log_info(gw->env.log, "c=%llu listen=%s client=%s %s: %s",
 	    (unsigned long long)info->connection_id, info->listen->name, client,
-	    info->listen->tls && info->tls == NULL ? "while TLS handshake" : "bad request", why);
+	    gateway_phase(info), why);
 	if (status != 0)
 		session_access_refused(gw, info, r, NULL, status, why);
 }
@@ -204,6 +214,22 @@ gateway_on_closed(void *arg, const struct stream_info *info)
 	gateway_check_drained(gw);
 }
 
+/* A listener with ProxyProtocol and no TrustedProxies is for proxies only. */
+static bool
+gateway_believes(void *arg, const struct stream_info *info)
+{
+	(void)arg;
+	return info->listen->n_trusted_proxies == 0 || client_is_trusted(info->listen, info->client);
+}
+
+static unsigned
+gateway_admit(void *arg, const struct stream_info *info)
+{
+	struct gateway *gw = arg;
+
+	return gw->env.admit(gw->env.arg, info);
+}
+
 static void gateway_on_drain_timer(struct loop_timer *t);
 
 struct gateway *
@@ -221,6 +247,8 @@ gateway_new(const struct gateway_env *env)
 	gw->handler.request = gateway_on_request;
 	gw->handler.refused = gateway_on_refused;
 	gw->handler.broken = gateway_on_broken;
+	gw->handler.believes = gateway_believes;
+	gw->handler.admit = gateway_admit;
 	gw->handler.closed = gateway_on_closed;
 	gw->handler.arg = gw;
 	gw->connections.handler = &gw->handler;
@@ -277,7 +305,7 @@ gateway_accept(struct gateway *gw, const struct http_accepted *a)
 {
 	struct stream_info info = { .config = a->config, .listen = a->listen,
 	    .connection_id = a->connection_id, .client = (const struct sockaddr *)&a->peer,
-	    .refused = a->refuse != 0 };
+	    .refused = a->refuse != 0, .counted = a->counted };
 	struct config *hold = config_ref(a->config);
 
 	gw->n_connections++;

@@ -23,12 +23,17 @@ struct gateway_counters {
 	_Atomic uint64_t requests;		/* access lines of requests and WebSockets */
 	_Atomic uint64_t refused;		/* connections that never brought a request */
 	_Atomic uint64_t tls_failed;		/* of these: TLS handshakes */
+	_Atomic uint64_t proxy_failed;		/* of these: PROXY headers */
 	_Atomic uint64_t broken;		/* connections ended because the client broke HTTP/2 or a budget */
 	_Atomic uint64_t websockets;		/* opened */
 	_Atomic uint64_t keepalive_timeouts;
 	/* bytes of messages that clients compressed, before and after; and of those for them */
 	_Atomic uint64_t inflate_in, inflate_out, deflate_in, deflate_out;
 };
+
+/* Asked when the client of a connection is known only now (behind a PROXY header), on the worker's thread: 0, or the status that
+ * it is refused with; it is counted in either case, until `closed`. */
+typedef unsigned gateway_admit_fn(void *arg, const struct stream_info *info);
 
 /* Told of each connection's end, on the worker's thread. */
 typedef void gateway_closed_fn(void *arg, const struct stream_info *info);
@@ -38,6 +43,7 @@ struct gateway_env {
 	struct ws_deflate_memory *deflate_memory;	/* borrowed, shared */
 	struct resolver *resolver;	/* borrowed, shared */
 	struct log *log, *access;	/* borrowed, shared */
+	gateway_admit_fn *admit;
 	gateway_closed_fn *closed;
 	void *arg;
 };

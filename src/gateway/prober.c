@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "gateway/announce.h"
 #include "gateway/backends.h"
 #include "gateway/prober.h"
 #include "http/h1_client.h"
@@ -148,6 +149,11 @@ probe_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 	pr->dial = NULL;
 	switch (st) {
 	case DIAL_OK:
+		if (announce_send_local(pr->cb->send_proxy_protocol, fd) == -1) {
+			close(fd);
+			probe_found(pr, false, "it takes no PROXY header");
+			break;
+		}
 		if (pr->cb->health_check_path != NULL) {
 			probe_ask(pr, fd);
 			return;

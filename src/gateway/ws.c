@@ -284,6 +284,9 @@ ws_on_end(struct stream *s)
 		ws_backend_over(w, "the backend closed without a Close frame");
 		return;
 	}
+	/* It has nothing to say after its Close (browsers end their HTTP/2 stream with it), but waits for ours. */
+	if ((leg->flags & LEG_CLOSE_CAME) != 0)
+		return;
 	ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client left without a Close frame");
 	ws_finish(w, false);
 }

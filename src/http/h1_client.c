@@ -29,6 +29,8 @@
 
 /* How long the kernel may take over the last bytes of a closed stream, at least. */
 #define H1C_FLUSH_MS 5000
+/* Bytes of a reason for a reset. */
+#define H1C_WHY_MAX 200
 
 /* Responses before the final one (RFC 9110 15.2), at most. */
 #define H1C_INTERIM_MAX 100
@@ -150,11 +152,13 @@ h1c_fail(struct h1_client *h1c, enum stream_error e, const char *why)
 {
 	const struct stream_events *ev = h1c->s.ev;
 	bool told = h1c->state == H1C_LINGER || h1c->state == H1C_DEAD;
+	char text[H1C_WHY_MAX];
 
+	snprintf(text, sizeof(text), "%s", why); /* it may be the transport's */
 	h1c_destroy(h1c, false);
 	h1c->s.ev = NULL;
 	if (!told && ev != NULL)
-		ev->reset(&h1c->s, e, why);
+		ev->reset(&h1c->s, e, text);
 }
 
 static void

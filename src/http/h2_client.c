@@ -23,6 +23,8 @@
 #define H2CL_FRAME_MAX (16384 + H2_FRAME_HEADER)
 /* How long the kernel may take over the last bytes of a closed stream, at least. */
 #define H2CL_FLUSH_MS 5000
+/* Bytes of a reason for a reset. */
+#define H2CL_WHY_MAX 200
 
 static const struct transport_events h2cl_transport_events;
 static const struct stream_ops h2cl_ops;
@@ -76,11 +78,13 @@ h2cl_fail(struct h2_client *c, enum stream_error e, const char *why)
 {
 	const struct stream_events *ev = c->s.ev;
 	bool told = c->state == H2CL_LINGER || c->state == H2CL_DEAD;
+	char text[H2CL_WHY_MAX];
 
+	snprintf(text, sizeof(text), "%s", why); /* it may be the transport's */
 	h2cl_destroy(c, false);
 	c->s.ev = NULL;
 	if (!told && ev != NULL)
-		ev->reset(&c->s, e, why);
+		ev->reset(&c->s, e, text);
 }
 
 static void

@@ -40,7 +40,9 @@ struct http_conn {
 	} client;
 	uint16_t refuse;	/* status for the first request; 0: it is served */
 	uint8_t version;	/* enum http_version */
-	bool retired;		/* ops->retire was called, or there is a drain */
+	bool retired : 1;	/* ops->retire was called, or there is a drain */
+	bool counted : 1;	/* in the limits, by its client */
+	bool unannounced : 1;	/* the PROXY header that it must begin with has not come yet */
 };
 
 /* What every idle WebSocket over HTTP/1.1 has. */

@@ -7,6 +7,9 @@
  * HTTP/2 preface (RFC 9113 3.4) or differ from it.  A connection that has not
  * sent anything yet costs no more than this struct.
  *
+ * Where ProxyProtocol=yes all of this comes behind a PROXY header.  Its bytes are looked at in the socket, and
+ * only they are taken out of it: what follows may be TLS, which OpenSSL reads by itself.
+ *
  * Runs on one worker; called by the gateway and by io/transport; calls
  * h1_server and h2_server.  Invariant: in FRONT_PREFACE the bytes seen so far
  * are the first n of the preface, so they need not be kept.
@@ -14,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codec/proxy_header.h"
 #include "http/http_conn.h"
 #include "io/tls.h"
 
@@ -23,15 +27,23 @@ static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 _Static_assert(HTTP2_PREFACE_N <= LOOP_HEADROOM, "the preface is put before the scratch");
 
 enum front_state {
+	FRONT_PROXY,	/* the PROXY header is awaited */
 	FRONT_TLS,	/* the TLS handshake is under way */
 	FRONT_PREFACE,	/* the first bytes tell the version */
 	FRONT_DEAD,	/* closed or handed over; freed at the turn's end */
+};
+
+/* What a PROXY header needs until it has come. */
+struct front_proxy {
+	struct tls_ctx *tls;	/* ref; what comes then, NULL: the clear */
+	struct proxy_reader reader;
 };
 
 struct http_front {
 	struct http_conn c;	/* first */
 	struct loop_timer timer;
 	uint64_t deadline_ms;
+	struct front_proxy *proxy;	/* owned; in FRONT_PROXY only */
 	uint8_t state;
 	uint8_t n;		/* bytes of the preface that came */
 };
@@ -70,8 +82,19 @@ http_conn_close(struct http_conn *c, bool reset)
 }
 
 static void
+front_proxy_free(struct http_front *f)
+{
+	if (f->proxy == NULL)
+		return;
+	tls_ctx_unref(f->proxy->tls);
+	loop_object_free_later(f->c.t.loop, f->proxy);
+	f->proxy = NULL;
+}
+
+static void
 front_free(struct http_front *f)
 {
+	front_proxy_free(f);
 	loop_timer_stop(f->c.t.loop, &f->timer);
 	f->state = FRONT_DEAD;
 	loop_object_free_later(f->c.t.loop, f);
@@ -111,6 +134,82 @@ front_on_ready(struct transport *t)
 	front_hand_over(f, strcmp(transport_alpn(t), "h2") == 0, NULL, 0);
 }
 
+/* Who the client is, and whether there is room for it; the header's word counts when its sender is believed. */
+static void
+front_meet(struct http_front *f, const struct proxy_header *h)
+{
+	const struct http_handler *handler = f->c.list->handler;
+
+	if (h->src.sa.sa_family != AF_UNSPEC && handler->believes(handler->arg, http_conn_info(&f->c))) {
+		_Static_assert(sizeof(f->c.client) == sizeof(h->src), "the same addresses");
+		memcpy(&f->c.client, &h->src, sizeof(f->c.client));
+	}
+	f->c.unannounced = false;
+	if (f->c.refuse != 0)
+		return;		/* it is told of another limit */
+	f->c.counted = true;
+	f->c.refuse = (uint16_t)handler->admit(handler->arg, http_conn_info(&f->c));
+}
+
+/* The PROXY header was taken: what it stood in front of. */
+static void
+front_announced(struct http_front *f, const struct proxy_header *h)
+{
+	struct tls_ctx *tls = f->proxy->tls;
+
+	front_meet(f, h);
+	if (tls != NULL && transport_start_tls(&f->c.t, tls) == -1) {
+		front_end(f, "out of memory");
+		return;
+	}
+	f->state = tls != NULL ? FRONT_TLS : FRONT_PREFACE;
+	front_proxy_free(f);
+	if (f->state == FRONT_PREFACE && !f->c.listen->http2)
+		front_hand_over(f, false, NULL, 0);
+}
+
+/* p[0..n) stands in the socket; what of it is the header's is taken. */
+static void
+front_feed_proxy(struct http_front *f, uint8_t *p, size_t n)
+{
+	struct proxy_header h;
+	size_t used, got;
+	enum proxy_header_status st = proxy_reader_feed(&f->proxy->reader, p, n, &used, &h);
+
+	if (st == PROXY_HEADER_BAD) {
+		front_end(f, f->proxy->reader.why);
+		return;
+	}
+	if (transport_read(&f->c.t, p, used, &got, NULL) != IO_OK || got != used) {
+		front_end(f, "connection error");
+		return;
+	}
+	if (st == PROXY_HEADER_DONE)
+		front_announced(f, &h);
+}
+
+static void
+front_read_proxy(struct http_front *f)
+{
+	uint8_t *p = loop_scratch(f->c.t.loop);
+	const char *why = "connection error";
+	size_t n = 0;
+
+	switch (transport_peek(&f->c.t, p, HTTP_HEAD_READ, &n, &why)) {
+	case IO_OK:
+		front_feed_proxy(f, p, n);
+		break;
+	case IO_AGAIN:
+		break;
+	case IO_EOF:
+		front_end(f, "the peer left before its end");
+		break;
+	case IO_ERROR:
+		front_end(f, why);
+		break;
+	}
+}
+
 /* The bytes at p..p+n come behind the f->n that were seen. */
 static void
 front_feed(struct http_front *f, uint8_t *p, size_t n)
@@ -136,6 +235,10 @@ front_on_readable(struct transport *t)
 	const char *why = "connection error";
 	size_t n = 0;
 
+	if (f->state == FRONT_PROXY) {
+		front_read_proxy(f);
+		return;
+	}
 	switch (transport_read(t, p, HTTP_HEAD_READ, &n, &why)) {
 	case IO_OK:
 		front_feed(f, p, n);
@@ -151,12 +254,19 @@ front_on_readable(struct transport *t)
 	}
 }
 
+/* Whether the end of such a connection is worth a word. */
+static bool
+front_is_told(const struct http_front *f)
+{
+	return f->state == FRONT_PROXY || f->state == FRONT_TLS || f->n > 0;
+}
+
 static void
 front_on_failed(struct transport *t, const char *why)
 {
 	struct http_front *f = front_of_transport(t);
 
-	front_end(f, f->state == FRONT_TLS || f->n > 0 ? why : NULL);
+	front_end(f, front_is_told(f) ? why : NULL);
 }
 
 static void
@@ -172,8 +282,9 @@ front_on_timer(struct loop_timer *timer)
 	    offsetof(struct http_front, timer));
 	uint8_t *p = loop_scratch(f->c.t.loop);
 
-	if (f->state == FRONT_TLS) {
-		front_end(f, "TLS handshake not complete in time");
+	if (f->state == FRONT_TLS || f->state == FRONT_PROXY) {
+		front_end(f, f->state == FRONT_TLS ? "TLS handshake not complete in time" :
+		    "it was not complete in time");
 		return;
 	}
 	/* HTTP/1.1 has an answer for this. */
@@ -195,7 +306,8 @@ front_retire(struct http_conn *c)
 
 	c->retired = true;
 	/* A reload takes nothing from a client whose first request is on its way. */
-	if (c->list->draining && f->state == FRONT_PREFACE && f->n == 0)
+	if (c->list->draining && f->n == 0 && (f->state == FRONT_PREFACE ||
+	    (f->state == FRONT_PROXY && f->proxy->reader.n == 0)))
 		front_end(f, NULL);
 }
 
@@ -204,7 +316,7 @@ front_abort(struct http_conn *c, const char *why)
 {
 	struct http_front *f = front_of_conn(c);
 
-	front_end(f, f->state == FRONT_TLS || f->n > 0 ? why : NULL);
+	front_end(f, front_is_told(f) ? why : NULL);
 }
 
 static const struct http_conn_ops front_ops = {
@@ -235,7 +347,40 @@ http_conn_info(struct http_conn *c)
 	info->refused = c->refuse != 0;
 	info->http = versions[c->version];
 	info->tls = c->t.handshaking ? NULL : transport_tls_version(&c->t);
+	info->alpn = info->tls != NULL ? transport_alpn(&c->t) : "";
+	info->conn = c;
+	info->counted = c->counted;
+	info->unannounced = c->unannounced;
 	return info;
+}
+
+void
+http_server_local(const struct stream_info *info, struct sockaddr_storage *out)
+{
+	transport_local(&info->conn->t, out);
+}
+
+/* What comes first: with a PROXY header the TLS handshake waits for it.  0 or -1 without memory. */
+static int
+front_begin(struct http_front *f, struct loop *loop, const struct http_accepted *a)
+{
+	bool proxied = a->listen->proxy_protocol;
+
+	if (transport_start(&f->c.t, loop, &front_events, a->fd, proxied ? NULL : a->tls) == -1)
+		return -1;
+	f->state = proxied ? FRONT_PROXY : a->tls != NULL ? FRONT_TLS : FRONT_PREFACE;
+	f->c.unannounced = proxied;
+	if (!proxied) {
+		tls_ctx_unref(a->tls);
+		return 0;
+	}
+	if ((f->proxy = loop_object(loop, sizeof(*f->proxy))) == NULL) {
+		transport_close(&f->c.t, false);
+		return -1;
+	}
+	f->proxy->tls = a->tls;
+	proxy_reader_init(&f->proxy->reader);
+	return 0;
 }
 
 int
@@ -247,10 +392,8 @@ http_server_start(struct loop *loop, struct http_server_list *list, const struct
 		close(a->fd);
 		goto fail;
 	}
-	if (transport_start(&f->c.t, loop, &front_events, a->fd, a->tls) == -1)
+	if (front_begin(f, loop, a) == -1)
 		goto fail;
-	tls_ctx_unref(a->tls);
-	f->state = a->tls != NULL ? FRONT_TLS : FRONT_PREFACE;
 	f->timer.fn = front_on_timer;
 	f->c.ops = &front_ops;
 	f->c.list = list;
@@ -259,6 +402,7 @@ http_server_start(struct loop *loop, struct http_server_list *list, const struct
 	f->c.id = a->connection_id;
 	f->c.version = HTTP_1_1;
 	f->c.refuse = (uint16_t)a->refuse;
+	f->c.counted = a->counted;
 	f->c.retired = list->draining;
 	front_set_client(&f->c, a);
 	if ((f->c.next = list->first) != NULL)

@@ -23,6 +23,11 @@ struct http_handler {
 	    unsigned status, const char *why);
 	/* The client broke the protocol or used up a budget, and the connection ends.  Once; for the log and the count. */
 	void (*broken)(void *arg, const struct stream_info *info, const char *why);
+	/* A PROXY header came by a peer (info->client): whether it is believed. */
+	bool (*believes)(void *arg, const struct stream_info *info);
+	/* Only now it is known who the client of a connection is, which is counted by that: 0, or the status that its
+	 * first request gets. */
+	unsigned (*admit)(void *arg, const struct stream_info *info);
 	/* The connection is gone: the last call for it. */
 	void (*closed)(void *arg, const struct stream_info *info);
 	void *arg;
@@ -37,6 +42,7 @@ struct http_accepted {
 	uint64_t connection_id;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
+	bool counted;			/* in the limits */
 	unsigned refuse;		/* 0, or the status (503, 429) that its first request gets: a limit is reached */
 };
 
@@ -51,6 +57,9 @@ struct http_server_list {
 /* Serve an accepted connection.  0, or -1 without memory: everything in a is disposed of. */
 int http_server_start(struct loop *loop, struct http_server_list *list,
     const struct http_accepted *a);
+
+/* The address that the client of a stream connected to, on this host; AF_UNSPEC when it cannot be told. */
+void http_server_local(const struct stream_info *info, struct sockaddr_storage *out);
 
 /* No new request is taken: idle connections are closed now, others after their response (HTTP/2: GOAWAY); WebSockets stay. */
 void http_server_drain(struct http_server_list *list);

@@ -28,6 +28,7 @@
 
 struct stream;
 struct loop;
+struct http_conn;
 
 enum stream_hold {
 	STREAM_HOLD_PEER = 1,		/* the other side has not taken what it got */
@@ -68,7 +69,11 @@ struct stream_info {
 	const struct sockaddr *client;
 	const char *http;		/* "1.0", "1.1", "2" */
 	const char *tls;		/* "TLSv1.3", NULL in the clear */
+	const char *alpn;		/* "h2"; empty: nothing was agreed on */
+	const struct http_conn *conn;	/* for http_server_local */
 	bool refused;			/* taken past a limit, to be told so */
+	bool counted;			/* in the limits, by its client */
+	bool unannounced;		/* its PROXY header has not come yet */
 };
 
 struct stream_events {

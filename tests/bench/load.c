@@ -1,10 +1,12 @@
 /*
  * The load: clients that keep one message, or one request, in flight on each connection.
  *
- *   load [-h] [-t] [-b BATCH] PORT PATH CONNECTIONS
+ *   load [-h] [-t] [-b BATCH] [-z OFFER] PORT PATH CONNECTIONS
  *
  * Connects to 127.0.0.1 and opens CONNECTIONS WebSockets at PATH, BATCH of them at a time (64); with -t by TLS,
- * with -h none: the connections are for HTTP requests.  Says "ready", and then obeys the lines of its standard input:
+ * with -h none: the connections are for HTTP requests.  With -z this Sec-WebSocket-Extensions is offered, messages are
+ * text of which each is compressed for itself, and all answers must be compressed; nobody inflates them here.
+ * Says "ready", and then obeys the lines of its standard input:
  *
  *   run SIZE COUNT MS   send messages of SIZE bytes (or requests, and SIZE is not looked at) until COUNT are sent
  *                       or MS milliseconds are over (0: no limit), wait for every answer, and print how many messages
@@ -24,6 +26,7 @@
 #include <openssl/ssl.h>
 
 #include "bench.h"
+#include "codec/ws_deflate.h"
 #include "codec/ws_mask.h"
 
 #define MAX_SIZE (64 * 1024 * 1024)
@@ -39,6 +42,7 @@ struct conn {
 
 struct load {
 	bool http, tls;
+	const char *offer; /* -z */
 	unsigned batch;
 	uint16_t port;
 	const char *path;
@@ -136,8 +140,10 @@ conn_request(struct load *l, struct conn *c)
 	n = snprintf(head, sizeof(head),
 	    "GET %s HTTP/1.1\r\nHost: bench.example\r\n"
 	    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-	    l->path);
+	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+	    "%s%s%s\r\n",
+	    l->path, l->offer != NULL ? "Sec-WebSocket-Extensions: " : "",
+	    l->offer != NULL ? l->offer : "", l->offer != NULL ? "\r\n" : "");
 	if (conn_send(c, head, (size_t)n) != (size_t)n)
 		bench_die("load: the handshake was not sent");
 }
@@ -183,21 +189,67 @@ load_open_all(struct load *l)
 
 /* ---- a run */
 
+/* Lines of JSON, as many applications send them. */
+static void
+load_text(uint8_t *p, size_t n)
+{
+	uint32_t r = 1;
+	char line[256];
+	size_t k;
+
+	for (size_t i = 0; i < n; i += k) {
+		r = r * 1664525 + 1013904223;
+		k = (size_t)snprintf(line, sizeof(line),
+		    "{\"id\":%u,\"symbol\":\"%s\",\"price\":%u.%02u,\"volume\":%u,\"flag\":%s}\n",
+		    r >> 12, (r & 0x400) != 0 ? "EURUSD" : "GBPJPY", r >> 22, r % 100, r >> 16,
+		    (r & 0x800) != 0 ? "true" : "false");
+		k = k < n - i ? k : n - i;
+		memcpy(p + i, line, k);
+	}
+}
+
+/* The payload as it goes out compressed; its length. */
+static size_t
+load_deflate(uint8_t *p, size_t n)
+{
+	struct ws_deflate_memory memory = { 0 };
+	struct ws_deflate_pool pool;
+	struct ws_deflate *z;
+	uint8_t *text = malloc(n + WS_DEFLATE_OUT_MIN);
+	struct ws_deflate_in in = { text, n };
+
+	ws_deflate_pool_init(&pool, &memory);
+	if (text == NULL || (z = ws_deflate_get(&pool, 15, 6, UINT64_MAX)) == NULL)
+		bench_die("load: no memory");
+	load_text(text, n);
+	if (ws_deflate_run(z, &in, WS_DEFLATE_END, p, n + WS_DEFLATE_OUT_MIN, &n) != WS_DEFLATE_OK)
+		bench_die("load: the text does not get shorter");
+	ws_deflate_put(&pool, z);
+	ws_deflate_pool_clear(&pool);
+	free(text);
+	return n;
+}
+
 static void
 load_frame(struct load *l)
 {
 	static const uint8_t mask[4] = { 0x37, 0xfa, 0x21, 0x3d };
-	uint8_t *payload;
-	size_t n;
+	uint8_t first = WS_BIT_FIN | WS_BINARY, *payload;
+	size_t n = l->size, hn;
 
-	if ((l->message = malloc(WS_HEADER_MAX + l->size)) == NULL)
+	l->message = malloc(WS_HEADER_MAX + l->size + WS_DEFLATE_OUT_MIN);
+	if (l->message == NULL)
 		bench_die("load: malloc");
-	n = ws_frame_write(l->message, WS_BIT_FIN | WS_BINARY, l->size, mask);
-	payload = l->message + n;
+	payload = l->message + WS_HEADER_MAX;
 	for (size_t i = 0; i < l->size; i++)
 		payload[i] = (uint8_t)i;
-	ws_mask_copy(payload, payload, l->size, mask, 0);
-	l->message_n = n + l->size;
+	if (l->offer != NULL) {
+		n = load_deflate(payload, l->size);
+		first |= WS_BIT_RSV1;
+	}
+	hn = ws_frame_write(l->message, first, n, mask);
+	ws_mask_copy(l->message + hn, payload, n, mask, 0);
+	l->message_n = hn + n;
 }
 
 static void
@@ -250,6 +302,9 @@ conn_take_frames(struct load *l, struct conn *c, const uint8_t *p, size_t n)
 				return;
 			if (c->header.frame.opcode == WS_CLOSE)
 				bench_die("load: the server closed a WebSocket");
+			if (l->offer != NULL && c->message_n == 0 && !c->header.frame.rsv1 &&
+			    c->header.frame.opcode < WS_CLOSE)
+				bench_die("load: an answer is not compressed");
 			c->left = c->header.frame.length;
 			if (c->header.frame.opcode < WS_CLOSE)
 				c->message_n += c->left;
@@ -260,7 +315,7 @@ conn_take_frames(struct load *l, struct conn *c, const uint8_t *p, size_t n)
 		n -= used;
 		if (c->left > 0 || !c->header.frame.fin || c->header.frame.opcode >= WS_CLOSE)
 			continue;
-		if (c->message_n != l->size)
+		if (c->message_n != l->size && l->offer == NULL)
 			bench_die("load: a message came back with another length");
 		c->message_n = 0;
 		l->done++;
@@ -384,18 +439,20 @@ main(int argc, char **argv)
 	struct load l = { .batch = 64 };
 	int c;
 
-	while ((c = getopt(argc, argv, "htb:")) != -1) {
+	while ((c = getopt(argc, argv, "htb:z:")) != -1) {
 		if (c == 'h')
 			l.http = true;
 		else if (c == 't')
 			l.tls = true;
+		else if (c == 'z')
+			l.offer = optarg;
 		else if (c == 'b')
 			l.batch = (unsigned)strtoul(optarg, NULL, 10);
 		else
 			return 64;
 	}
 	if (argc - optind != 3 || l.batch == 0) {
-		fprintf(stderr, "usage: load [-h] [-t] [-b BATCH] PORT PATH CONNECTIONS\n");
+		fprintf(stderr, "usage: load [-h] [-t] [-b BATCH] [-z OFFER] PORT PATH CONNECTIONS\n");
 		return 64;
 	}
 	l.port = (uint16_t)strtoul(argv[optind], NULL, 10);

@@ -12,7 +12,8 @@ from wire import open_ws, status_of
 
 
 class Backend:
-    """A WebSocket server that says its name to each client and echoes. It can be killed and started again in its place.
+    """A WebSocket server that says its name to each client and echoes, and to each GET. It can be killed and started again
+    in its place.
 
     kind is tcp or unix. health is the status that a GET of /up gets (0: none at all). requests are the heads it has got.
     """
@@ -25,7 +26,8 @@ class Backend:
         self.requests = []
         self.opened = 0
         self._lock = threading.Lock()
-        self._open = set()
+        self._open = set()  # WebSockets
+        self._all = set()
         self._listener = None
         if kind == "tcp":
             probe = socket.socket()
@@ -65,7 +67,7 @@ class Backend:
             self._listener.close()
             self._listener = None
         with self._lock:
-            conns = list(self._open)
+            conns = list(self._all)
         for conn in conns:
             try:
                 conn.sock.shutdown(socket.SHUT_RDWR)
@@ -89,6 +91,8 @@ class Backend:
             threading.Thread(target=self._serve, args=(WebSocket(sock, client=False),), daemon=True).start()
 
     def _serve(self, conn):
+        with self._lock:
+            self._all.add(conn)
         try:
             self._talk(conn)
         except (OSError, AssertionError):
@@ -96,6 +100,7 @@ class Backend:
         finally:
             with self._lock:
                 self._open.discard(conn)
+                self._all.discard(conn)
             conn.close()
 
     def _talk(self, conn):
@@ -106,6 +111,10 @@ class Backend:
                 conn.send(f"HTTP/1.1 {self.health} X\r\nContent-Length: 2\r\nLocation: /\r\n\r\nhi")
             conn.read_all(60)
             return
+        while not head.get("Upgrade"):
+            conn.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.name)}\r\n\r\n{self.name}")
+            head = conn.read_head(60)
+            self.requests.append(head)
         if self.mood == "rude":
             return
         if self.mood == "mute":
@@ -469,6 +478,44 @@ def test_balance_killed_and_restarted_under_load(t):
             ws.expect(TEXT, "still here")
         else:
             ws.expect_close(1014)
+
+
+# ---- ordinary requests
+
+
+@tag("tsan")
+def test_balance_ordinary_requests(t):
+    backends = [Backend(t, name, kind) for name, kind in (("a", "unix"), ("b", "tcp"), ("c", "unix"))]
+    config = ini(backends, "MaxFails=2\nFailTimeout=200ms\nBalance=round-robin", server="Workers=3")
+    daemon = t.daemon(config.replace("Action=forward", "Action=proxy"))
+    port = daemon.port("main")
+    client = connect(t, port)
+    equal(counts([client.request().body.decode() for _ in range(30)]), {"a": 10, "b": 10, "c": 10})
+    equal(visit(t, port) in "abc", True)
+    # killed and started again under load: a GET may be asked twice, so none is lost
+    done = threading.Event()
+    results = []
+
+    def load():
+        conn = connect(t, port)
+        while not done.is_set():
+            response = conn.request()
+            results.append((response.status, response.body.decode()))
+
+    threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for victim in backends:
+        start = len(results)
+        wait(lambda: sum(r[1] == victim.name for r in results[start:]) >= 10)  # noqa: B023
+        victim.kill()
+        wait(lambda: daemon_lines(daemon, victim, "is down"))  # noqa: B023
+        victim.start()
+    wait(lambda: len(daemon_lines(daemon, backends[2], "is up")) > 0)
+    done.set()
+    for thread in threads:
+        thread.join()
+    equal([r for r in results if r[0] != 200], [], f"of {len(results)} requests")
 
 
 # ---- active checks

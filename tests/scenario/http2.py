@@ -333,6 +333,26 @@ def test_http2_end_of_the_backend_reaches_the_client(t):
     equal(end_of(daemon), (4004, "backend"))
 
 
+@tag("tsan")
+def test_http2_end_of_a_stream_with_the_close_frame(t):
+    """Chromium ends its side of the stream with its Close, and waits for the other one."""
+    backend = Listener(t)
+    daemon = t.daemon(ini(ECHO + forward(backend)), access=True)
+    client = H2(t, daemon.port("main"))
+    echo = client.open_ws("/ws")
+    ws, peer = relayed(client, backend, "/app")
+    for each in (echo, ws):
+        each.send(each.frame(CLOSE, wire.close_payload(4000, "done")), end_stream=True)
+    echo.expect_close(4000, "done")
+    echo.expect_end(reset=False)
+    peer.expect_close(4000, "done")
+    client.pump_for(0.1)
+    peer.send_close(4000, "done")
+    ws.expect_close(4000, "done")
+    ws.expect_end(reset=False)
+    equal([(line["close_code"], line["closed_by"]) for line in daemon.access(2)], [(4000, "client")] * 2)
+
+
 @waits
 def test_http2_client_that_does_not_end_its_stream_is_reset(t):
     daemon = t.daemon(ini(ECHO + "CloseTimeout=500ms\n"), access=True)

@@ -116,12 +116,12 @@ class Driver:
 class Browser:
     """One browser session: a fresh profile, the console and the network recorded."""
 
-    def __init__(self, driver, profile):
+    def __init__(self, driver, profile, flags=()):
         self._driver = driver
         self._network = []
         options = {
             "binary": _which(BROWSER_NAMES),
-            "args": [*BROWSER_FLAGS, f"--user-data-dir={profile}"],
+            "args": [*BROWSER_FLAGS, *flags, f"--user-data-dir={profile}"],
         }
         always = {
             "browserName": "chrome",
@@ -232,13 +232,13 @@ class Browser:
 
 
 @contextlib.contextmanager
-def browser():
-    """A browser of one's own, gone with all its files at the end of the block."""
+def browser(*flags):
+    """A browser of one's own, started with these flags too; gone with all its files at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="webdriver.", ignore_cleanup_errors=True) as name:
         folder = pathlib.Path(name)
         driver = Driver(folder)
         try:
-            session = Browser(driver, folder / "profile")
+            session = Browser(driver, folder / "profile", flags)
             try:
                 yield session
             finally:

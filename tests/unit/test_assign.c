@@ -324,10 +324,8 @@ START_TEST(assign_refuses_what_is_not_built)
 		{ "[server]\nAdminAddress=unix:/run/admin\n",
 		    "F:2: [server] AdminAddress=unix:/run/admin: the admin endpoint is not built "
 		    "into this version yet\n" },
-		{ "[listen a]\nAddress=*:0\nHTTP2=yes\nProxyProtocol=yes\nMaxStreams=1\n"
+		{ "[listen a]\nAddress=*:0\nHTTP2=yes\nTLS=no\nMaxStreams=1\n"
 		  "ConnectionRate=1\n",
-		    "F:4: [listen a] ProxyProtocol=yes: the PROXY protocol is not built into this "
-		    "version yet\n"
 		    "F:6: [listen a] ConnectionRate=1: limiting the rate of connections is not "
 		    "built into this version yet\n" },
 		{ "[websocket]\nMessageRate=1\nByteRate=1K\nRateAction=close\n",
@@ -337,10 +335,6 @@ START_TEST(assign_refuses_what_is_not_built)
 		    "this version yet\n"
 		    "F:4: [websocket] RateAction=close: limiting the rate of messages is not built "
 		    "into this version yet\n" },
-		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a\n"
-		  "SendProxyProtocol=v2\n",
-		    "F:7: [backend b] SendProxyProtocol=v2: the PROXY protocol is not built into "
-		    "this version yet\n" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
@@ -351,13 +345,10 @@ START_TEST(assign_takes_defaults_of_what_is_not_built)
 {
 	static const struct unit_config_row rows[] = {
 		{ "[server]\nAdminAddress=\n", "" },
-		{ "[listen a]\nAddress=*:0\nHTTP2=off\nProxyProtocol=0\nMaxStreams=256\n"
+		{ "[listen a]\nAddress=*:0\nHTTP2=off\nMaxStreams=256\n"
 		  "TrustedProxies=\nConnectionRate=0\n",
 		    "" },
 		{ "[websocket]\nMessageRate=0\nByteRate=0K\nRateAction=Delay\n", "" },
-		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
-		  "SendProxyProtocol=off\nForwardedHeaders=x-forwarded\n",
-		    "" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);

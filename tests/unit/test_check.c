@@ -216,6 +216,10 @@ START_TEST(check_health_and_addresses)
 		  "HealthCheckPath=/up\n",
 		    "warning: F:7: [backend b] HealthCheckPath has no effect: HealthCheckInterval "
 		    "is 0\n" },
+		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\nAddress=unix:/a\n"
+		  "Protocol=packet\nSendProxyProtocol=v1\n",
+		    "F:8: [backend b] SendProxyProtocol: Protocol=packet has no bytes to put it in "
+		    "front of; expected off\n" },
 		{ "[route a]\nPath=/\nAction=forward\nBackend=b\n[backend b]\n"
 		  "Address=unix:/a a:1\nAddress=a:1\n",
 		    "F:7: [backend b] Address=a:1: it is in the list already; expected each "

@@ -87,6 +87,20 @@ START_TEST(mem_fail_nth_counts_every_kind)
 }
 END_TEST
 
+START_TEST(mem_map_gives_zeroes_of_any_size)
+{
+	char *p = mem_map(70000);
+
+	ck_assert_ptr_nonnull(p);
+	for (size_t i = 0; i < 70000; i++)
+		ck_assert_int_eq(p[i], 0);
+	memset(p, 1, 70000);
+	mem_map_free(p, 70000);
+	mem_fail_nth(1);
+	ck_assert_ptr_null(mem_map(1));
+}
+END_TEST
+
 START_TEST(mem_fail_nth_zero_switches_off)
 {
 	void *p;
@@ -133,6 +147,7 @@ main(void)
 		mem_strndup_copies_and_terminates,
 		mem_fail_nth_fails_once_with_enomem,
 		mem_fail_nth_counts_every_kind,
+		mem_map_gives_zeroes_of_any_size,
 		mem_fail_nth_zero_switches_off,
 		mem_fail_nth_spares_other_threads,
 	};
