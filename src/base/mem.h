@@ -25,7 +25,7 @@ void mem_free(void *p);
 void *mem_pages(size_t n);
 void mem_pages_free(void *p, size_t n);
 
-/* The same, aligned to a page only, for any n: what is large, and must not stay with malloc when it is freed. */
+/* The same for any n, aligned to a page: what is large and must not stay with malloc once freed. */
 void *mem_map(size_t n);
 void mem_map_free(void *p, size_t n);
 

@@ -63,7 +63,7 @@ struct proxy_facts {
 	/* The client; another family than the two of IP: unknown.  NULL: nobody, we speak for
 	 * ourselves (LOCAL in version 2). */
 	const struct sockaddr *src;
-	const struct sockaddr *dst;	/* what it connected to; zeros are said if it is no IP address */
+	const struct sockaddr *dst;	/* what it connected to; not IP: zeros are said */
 	const char *tls;		/* "TLSv1.3"; NULL in the clear */
 	const char *alpn;		/* "h2"; empty or NULL: none */
 	struct span authority;		/* the host that it asked for; n 0: none */
@@ -72,7 +72,7 @@ struct proxy_facts {
 /* Enough for whatever is built. */
 #define PROXY_HEADER_BUILD_MAX 640
 
-/* Build one, in version 2 with all that is known; out has PROXY_HEADER_BUILD_MAX bytes.  Its length. */
+/* Build one into out (PROXY_HEADER_BUILD_MAX bytes), in version 2 with all facts; its length. */
 size_t proxy_header_build_v1(const struct proxy_facts *f, uint8_t *out);
 size_t proxy_header_build_v2(const struct proxy_facts *f, uint8_t *out);
 

@@ -306,7 +306,7 @@ ws_deflate_put(struct ws_deflate_pool *pool, struct ws_deflate *z)
 		deflate_free(z);
 }
 
-/* What is to be sent of the n bytes that END brought, the tail left out or kept for the next call. */
+/* How many of the n bytes that END brought are sent; the tail is left out, or kept until then. */
 static size_t
 deflate_cut(struct ws_deflate *z, const uint8_t *out, size_t n, bool full)
 {

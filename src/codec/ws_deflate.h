@@ -40,8 +40,9 @@ void ws_deflate_pool_init(struct ws_deflate_pool *pool, struct ws_deflate_memory
 void ws_deflate_pool_clear(struct ws_deflate_pool *pool);
 
 /*
- * A stream without history whose window has this many bits (9 to 15); level is 1 to 9.  NULL without
- * memory, which includes that the program's zlib memory has reached max_bytes and no stream is spare.
+ * A stream without history whose window has this many bits (9 to 15); level is 1 to 9.  NULL
+ * without memory, which includes that the program's zlib memory has reached max_bytes and no
+ * stream is spare.
  */
 struct ws_inflate *ws_inflate_get(struct ws_deflate_pool *pool, unsigned bits, uint64_t max_bytes);
 struct ws_deflate *ws_deflate_get(
@@ -52,9 +53,9 @@ void ws_inflate_put(struct ws_deflate_pool *pool, struct ws_inflate *z);
 void ws_deflate_put(struct ws_deflate_pool *pool, struct ws_deflate *z);
 
 enum ws_deflate_status {
-	WS_DEFLATE_OK, /* all input is taken and all output is out */
-	WS_DEFLATE_FULL, /* there is more output than room: call again with what is left of the input */
-	WS_DEFLATE_BAD, /* inflate: not deflate data, or the message ends within it (1007) */
+	WS_DEFLATE_OK,	 /* all input is taken and all output is out */
+	WS_DEFLATE_FULL, /* there is more output than room: call again with the rest of the input */
+	WS_DEFLATE_BAD,	 /* inflate: not deflate data, or the message ends within it (1007) */
 	WS_DEFLATE_NOMEM,
 };
 
@@ -65,10 +66,10 @@ struct ws_deflate_in {
 };
 
 /*
- * Inflate a run of a message's payload into out[0..size), size >= WS_DEFLATE_OUT_MIN; *n is what came
- * out.  After the message's last byte ws_inflate_end gives what is still to come
- * (RFC 7692 7.2.2), called again while WS_DEFLATE_FULL; with WS_DEFLATE_OK the stream stands
- * before the next message.  After BAD or NOMEM the stream can only be put back.
+ * Inflate a run of a message's payload into out[0..size), size >= WS_DEFLATE_OUT_MIN; *n is what
+ * came out.  After the message's last byte ws_inflate_end gives what is still to come (RFC 7692
+ * 7.2.2), called again while WS_DEFLATE_FULL; with WS_DEFLATE_OK the stream stands before the next
+ * message.  After BAD or NOMEM the stream can only be put back.
  */
 enum ws_deflate_status ws_inflate_run(
     struct ws_inflate *z, struct ws_deflate_in *in, uint8_t *out, size_t size, size_t *n);
@@ -81,14 +82,14 @@ enum ws_deflate_flush {
 };
 
 /*
- * Deflate a run of a message into out[0..size), size >= WS_DEFLATE_OUT_MIN; *n is what came out.  After
- * WS_DEFLATE_FULL it has to be called again with the same flush.  WS_DEFLATE_END gives at least one byte
- * for each message.
+ * Deflate a run of a message into out[0..size), size >= WS_DEFLATE_OUT_MIN; *n is what came out.
+ * After WS_DEFLATE_FULL it has to be called again with the same flush.  WS_DEFLATE_END gives at
+ * least one byte for each message.
  */
 enum ws_deflate_status ws_deflate_run(struct ws_deflate *z, struct ws_deflate_in *in,
     enum ws_deflate_flush flush, uint8_t *out, size_t size, size_t *n);
 
-/* The smallest window (9 to max bits) in which a message of n bytes is not cut off from its own start. */
+/* The smallest window (9 to max bits) in which a message of n bytes can refer to its own start. */
 unsigned ws_deflate_bits_for(uint64_t n, unsigned max);
 
 #endif

@@ -111,7 +111,10 @@ daemon_pick_worker(struct daemon *d)
 	return d->worker[best];
 }
 
-/* 0, or the status that a connection past a limit gets; -1: not even that.  peer NULL: who the client is will be told later. */
+/*
+ * 0, or the status that a connection past a limit gets; -1: not even that.  peer NULL: a PROXY
+ * header will tell who the client is, and it is counted then.
+ */
 static int
 daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted)
 {

@@ -25,7 +25,9 @@ announce_host(struct span authority)
 {
 	const char *colon = authority.n > 0 ? memrchr(authority.p, ':', authority.n) : NULL;
 
-	if (colon != NULL && memchr(colon, ']', authority.n - (size_t)(colon - authority.p)) == NULL)
+	/* Not one of those within brackets. */
+	if (colon != NULL &&
+	    memchr(colon, ']', authority.n - (size_t)(colon - authority.p)) == NULL)
 		authority.n = (size_t)(colon - authority.p);
 	if (authority.n >= 2 && authority.p[0] == '[' && authority.p[authority.n - 1] == ']')
 		authority = (struct span){ authority.p + 1, authority.n - 2 };

@@ -21,7 +21,7 @@ typedef void connect_done_fn(void *arg, int fd);
 struct connect {
 	struct session *ss; /* borrowed; its `backend` is the address that is tried */
 	struct dial *dial;  /* owned while connecting */
-	struct announce *announce; /* owned; with SendProxyProtocol, what each connection begins with */
+	struct announce *announce; /* owned; what each connection begins with; NULL: nothing */
 	connect_done_fn *done;
 	void *arg; /* borrowed */
 	struct backends_tried tried;

@@ -49,7 +49,7 @@ extension_declined(const struct http_head *h)
 	return f != NULL && span_eq_nocase(f->value, SPAN_LIT("off"));
 }
 
-/* Whether the answer is allowed to one of the offers, of which the backend does not say which it took. */
+/* Whether one of the offers allows the answer: the backend does not say which it took. */
 static bool
 extension_was_offered(struct span offered, const struct ws_ext *answer)
 {

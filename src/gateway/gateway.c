@@ -219,7 +219,8 @@ static bool
 gateway_believes(void *arg, const struct stream_info *info)
 {
 	(void)arg;
-	return info->listen->n_trusted_proxies == 0 || client_is_trusted(info->listen, info->client);
+	return info->listen->n_trusted_proxies == 0 ||
+	    client_is_trusted(info->listen, info->client);
 }
 
 static unsigned

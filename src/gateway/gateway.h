@@ -31,8 +31,10 @@ struct gateway_counters {
 	_Atomic uint64_t inflate_in, inflate_out, deflate_in, deflate_out;
 };
 
-/* Asked when the client of a connection is known only now (behind a PROXY header), on the worker's thread: 0, or the status that
- * it is refused with; it is counted in either case, until `closed`. */
+/*
+ * Asked when the client of a connection is known only now (behind a PROXY header), on the worker's
+ * thread: 0, or the status that it is refused with; it is counted in either case, until `closed`.
+ */
 typedef unsigned gateway_admit_fn(void *arg, const struct stream_info *info);
 
 /* Told of each connection's end, on the worker's thread. */

@@ -111,6 +111,7 @@ ws_finish(struct ws *w, bool abort_client)
 	session_log(&w->ss, LOG_L_DEBUG, "websocket closed code=%u by=%u reason=\"%s\"",
 	    e.close_code, (unsigned)e.by, log_escape(reason, sizeof(reason),
 	    span_from_str(e.reason), WS_REASON_MAX));
+	ws_edge_free(w);
 	/* A client that vanished: the backend is told (RFC 6455 7.4.1), if a frame can be sent. */
 	if (w->backend.s != NULL && (w->backend.flags & LEG_CLOSE_SENT) == 0 &&
 	    ws_at_boundary(w, &w->backend))
@@ -124,7 +125,6 @@ ws_finish(struct ws *w, bool abort_client)
 	ws_drop_reader(w, &w->client);
 	ws_drop_reader(w, &w->backend);
 	ws_raw_free(w);
-	ws_edge_free(w);
 	if (w->reason_owned)
 		mem_free((char *)(uintptr_t)w->reason);
 	w->reason = NULL;

@@ -2,17 +2,16 @@
  * Compression=edge: permessage-deflate (RFC 7692) between the client and the
  * gateway; whatever is behind sees plain messages.  See ws_int.h.
  *
- * Both directions stream.  What a read brings of a compressed message is inflated
- * into a buffer of the worker and goes on as a frame, a fragment where the message is not
- * over; what is sent to the client is deflated run by run, each flushed, so that
- * nothing waits for more.  Nothing is gathered.
+ * Both directions stream.  What a read brings of a compressed message is inflated into a buffer of
+ * the worker and goes on as a frame, a fragment where the message is not over; what is sent to the
+ * client is deflated run by run, each flushed.  Nothing is gathered, and nothing waits for more.
  *
- * A few compressed bytes can become very many.  No more is inflated than the receiver may be sent at
- * once (BufferLimit), and no more than EDGE_TURN_MAX in a turn; then the rest of the read is
+ * A few compressed bytes can become very many.  No more is inflated than the receiver may be sent
+ * at once (BufferLimit), and no more than EDGE_TURN_MAX in a turn; then the rest of the read is
  * kept as it came, the client is held, and ws_resume goes on when there is room.
  *
- * Invariants: the worker's buffers are in use within one ws_pump only, at whose end what stands
- * in them has been written; while `waits`, the client's stream is held.  zlib state belongs to a
+ * Invariants: the worker's buffers are in use within one ws_pump only, at whose end what stands in
+ * them has been written; while `waits`, the client's stream is held.  zlib state belongs to a
  * connection with context takeover, else to a message that is open.
  *
  * Called by ws_data.c (events, ws_emit) and ws.c (life); calls codec/ws_deflate.
@@ -34,7 +33,7 @@
 /* What a worker has for all its connections. */
 struct edge_worker {
 	struct ws_deflate_pool pool;
-	/* inflated: frames that were handed on, then room for a header, then a frame's payload so far */
+	/* inflated: frames that were handed on, room for a header, then a frame's payload so far */
 	size_t at;	/* where the room for the header is */
 	size_t chunk_n; /* payload behind it */
 	size_t end;	/* what may be filled; at most all of the buffer */
@@ -156,7 +155,7 @@ edge_to_raw(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool first, bo
 	return ws_raw_event(w, o, &ev);
 }
 
-/* To an http backend: a frame with a mask of our own.  There is room for the header before p. */
+/* To an http backend: a frame with a mask of our own.  There is room for its header before p. */
 static void
 edge_to_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool first, bool last)
 {
@@ -223,7 +222,8 @@ edge_make_room(struct ws *w, struct ws_out *o)
 
 /* Judge what came out of zlib, in the order in which it came. */
 static enum ws_went
-edge_judge(struct ws *w, struct ws_out *o, enum ws_deflate_status status, const uint8_t *p, size_t n)
+edge_judge(struct ws *w, struct ws_out *o, enum ws_deflate_status status, const uint8_t *p,
+    size_t n)
 {
 	struct ws_edge *e = w->edge;
 	uint64_t max = ws_config(w)->max_message_size;

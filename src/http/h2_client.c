@@ -319,8 +319,6 @@ h2cl_flush(struct h2_client *c)
 		h2_out_clear(&o);
 	}
 	c->gather = NULL;
-	if (c->out.bytes > 0 || transport_queued(&c->t) > 0)
-		c->waited = true;
 }
 
 /* Closed by the user: GOAWAY and FIN behind what was written, then the peer's end is waited for. */
@@ -468,6 +466,7 @@ h2cl_op_write(struct stream *s, const struct iovec *iov, int n)
 			return -1;
 		}
 	}
+	c->waited = true; /* for the turn's end at least */
 	h2cl_session_resume(c);
 	h2cl_dirty(c);
 	return 0;

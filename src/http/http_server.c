@@ -7,8 +7,8 @@
  * HTTP/2 preface (RFC 9113 3.4) or differ from it.  A connection that has not
  * sent anything yet costs no more than this struct.
  *
- * Where ProxyProtocol=yes all of this comes behind a PROXY header.  Its bytes are looked at in the socket, and
- * only they are taken out of it: what follows may be TLS, which OpenSSL reads by itself.
+ * Where ProxyProtocol=yes all of this comes behind a PROXY header.  Its bytes are looked at in the
+ * socket, and only they are taken out of it: what follows may be TLS, which OpenSSL reads by itself.
  *
  * Runs on one worker; called by the gateway and by io/transport; calls
  * h1_server and h2_server.  Invariant: in FRONT_PREFACE the bytes seen so far
@@ -134,13 +134,14 @@ front_on_ready(struct transport *t)
 	front_hand_over(f, strcmp(transport_alpn(t), "h2") == 0, NULL, 0);
 }
 
-/* Who the client is, and whether there is room for it; the header's word counts when its sender is believed. */
+/* Who the client is: the header's word counts when its sender is believed; and is there room for it? */
 static void
 front_meet(struct http_front *f, const struct proxy_header *h)
 {
 	const struct http_handler *handler = f->c.list->handler;
 
-	if (h->src.sa.sa_family != AF_UNSPEC && handler->believes(handler->arg, http_conn_info(&f->c))) {
+	if (h->src.sa.sa_family != AF_UNSPEC &&
+	    handler->believes(handler->arg, http_conn_info(&f->c))) {
 		_Static_assert(sizeof(f->c.client) == sizeof(h->src), "the same addresses");
 		memcpy(&f->c.client, &h->src, sizeof(f->c.client));
 	}

@@ -25,8 +25,8 @@ struct http_handler {
 	void (*broken)(void *arg, const struct stream_info *info, const char *why);
 	/* A PROXY header came by a peer (info->client): whether it is believed. */
 	bool (*believes)(void *arg, const struct stream_info *info);
-	/* Only now it is known who the client of a connection is, which is counted by that: 0, or the status that its
-	 * first request gets. */
+	/* Only now it is known who the client of a connection is, which is counted by that: 0, or
+	 * the status that its first request gets. */
 	unsigned (*admit)(void *arg, const struct stream_info *info);
 	/* The connection is gone: the last call for it. */
 	void (*closed)(void *arg, const struct stream_info *info);
@@ -58,7 +58,7 @@ struct http_server_list {
 int http_server_start(struct loop *loop, struct http_server_list *list,
     const struct http_accepted *a);
 
-/* The address that the client of a stream connected to, on this host; AF_UNSPEC when it cannot be told. */
+/* The address on this host that the client of a stream connected to; AF_UNSPEC: it cannot be told. */
 void http_server_local(const struct stream_info *info, struct sockaddr_storage *out);
 
 /* No new request is taken: idle connections are closed now, others after their response (HTTP/2: GOAWAY); WebSockets stay. */

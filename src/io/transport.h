@@ -74,8 +74,9 @@ int transport_start_client(struct transport *t, struct loop *loop,
     unsigned offer);
 
 /*
- * On a server's transport that was started in the clear, has nothing to write and has had all of its clear bytes read:
- * the TLS handshake follows, as if it had been started with ctx.  0, or -1 without memory.
+ * On a server's transport that was started in the clear, has nothing to write and of which all that
+ * came in the clear was read: the TLS handshake follows, as if it had been started with ctx.  0, or
+ * -1 without memory.
  */
 int transport_start_tls(struct transport *t, struct tls_ctx *ctx);
 
@@ -95,8 +96,8 @@ enum io_status transport_read(struct transport *t, void *p, size_t size,
     size_t *n, const char **why);
 
 /*
- * In the clear: read, but leave in the socket what was read.  Whoever takes less of it than there is finds the transport
- * readable again at once.
+ * In the clear: read, but leave in the socket what was read.  As long as it is there `readable`
+ * comes again at once.
  */
 enum io_status transport_peek(struct transport *t, void *p, size_t size, size_t *n,
     const char **why);

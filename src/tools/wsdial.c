@@ -7,6 +7,7 @@
  */
 #include <sys/socket.h>
 
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -153,6 +154,16 @@ wsdial_release(struct wsdial_main *m)
 	ws_deflate_pool_clear(&m->pool);
 }
 
+/* What nobody could read was not printed. */
+static int
+wsdial_check_output(struct wsdial_main *m, int status)
+{
+	if (m->out.broken == 0)
+		return status;
+	wsdial_out_error(&m->out, "standard output: %s", strerror(m->out.broken));
+	return status == WSDIAL_OK ? WSDIAL_FAILED : status;
+}
+
 static int
 wsdial_run(struct wsdial_main *m)
 {
@@ -163,6 +174,7 @@ wsdial_run(struct wsdial_main *m)
 		if ((m->mode = wsdial_mode_of(&m->options)->start(&m->env)) != NULL) {
 			loop_run(m->env.loop);
 			status = (int)m->mode->ops->finish(m->mode);
+			status = wsdial_check_output(m, status);
 		} else {
 			wsdial_out_error(&m->out, "out of memory");
 			status = WSDIAL_FAILED;

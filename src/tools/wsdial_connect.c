@@ -2,9 +2,9 @@
  * From a URL to an open WebSocket.  See wsdial_connect.h.
  *
  * A connect is in one of four phases: dialling, shaking hands by TLS, awaiting the answer to the
- * WebSocket handshake, reading the body of an answer that refuses it.  One timer runs over the
- * first three.  Where the version of HTTP was left to ALPN and an HTTP/2 server does not know
- * WebSockets (RFC 8441), it starts again and offers HTTP/1.1 alone, as browsers do.
+ * WebSocket handshake, reading the body of an answer that refuses it.  One deadline holds for all;
+ * io/dial minds it in the first.  Where the version of HTTP was left to ALPN and an HTTP/2 server
+ * does not know WebSockets (RFC 8441), it starts again and offers HTTP/1.1 alone, as browsers do.
  *
  * Runs on the loop; called by wsdial_session.c, calls io/dial, io/transport and the clients of
  * http/.  Invariant: of dial, t and s at most one is in use; wsdial_connect_finish ends all.
@@ -121,25 +121,27 @@ wsdial_connect_fail_later(struct wsdial_connect *wc)
 }
 
 /*
- * What http/ says is written for the gateway, to whom the other side is a backend: here it is the
- * server.
+ * What io/ and http/ say is written for the gateway, to whom the other side is a backend: here it
+ * is the server.
  */
+static void
+wsdial_connect_translate(struct wsdial_connect *wc)
+{
+	static const char theirs[] = "backend", ours[] = "server";
+	char *at = wc->why;
+
+	while ((at = strstr(at, theirs)) != NULL) {
+		memcpy(at, ours, sizeof(ours) - 1);
+		memmove(at + sizeof(ours) - 1, at + sizeof(theirs) - 1,
+		    strlen(at + sizeof(theirs) - 1) + 1);
+	}
+}
+
 static void
 wsdial_connect_say_http(struct wsdial_connect *wc, const char *text)
 {
-	static const char theirs[] = "backend", ours[] = "server";
-	size_t n = 0;
-
-	while (*text != '\0' && n < sizeof(wc->why) - sizeof(theirs)) {
-		if (strncmp(text, theirs, sizeof(theirs) - 1) == 0) {
-			memcpy(wc->why + n, ours, sizeof(ours) - 1);
-			n += sizeof(ours) - 1;
-			text += sizeof(theirs) - 1;
-		} else {
-			wc->why[n++] = *text++;
-		}
-	}
-	wc->why[n] = '\0';
+	wsdial_connect_say(wc, "%s", text);
+	wsdial_connect_translate(wc);
 }
 
 static void
@@ -148,7 +150,7 @@ wsdial_connect_on_timer(struct loop_timer *timer)
 	struct wsdial_connect *wc = (struct wsdial_connect *)(void *)((char *)timer -
 	    offsetof(struct wsdial_connect, timer));
 	static const char *const waiting[] = {
-		[WSDIAL_DIAL] = "no connection",
+		[WSDIAL_DIAL] = "", /* io/dial has its own timer */
 		[WSDIAL_TLS] = "the TLS handshake was not done",
 		[WSDIAL_ANSWER] = "no answer to the handshake came",
 		[WSDIAL_BODY] = "",
@@ -270,6 +272,7 @@ wsdial_connect_fall_back(struct wsdial_connect *wc, enum stream_error e)
 {
 	if (e != STREAM_E_REFUSED || wc->http != WSDIAL_HTTP_ANY)
 		return false;
+	loop_timer_stop(wc->env->loop, &wc->timer);
 	wsdial_out_trace(wc->env->out, "* %s: trying HTTP/1.1", wc->why);
 	wc->http = WSDIAL_HTTP_1_1;
 	wsdial_connect_dial(wc);
@@ -498,6 +501,8 @@ wsdial_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 
 	wc->dial = NULL;
 	if (st == DIAL_OK) {
+		if (wc->deadline_ms != UINT64_MAX)
+			loop_timer_arm(wc->env->loop, &wc->timer, wc->deadline_ms);
 		wsdial_note_peer(wc, fd);
 		wsdial_connect_on_fd(wc, fd);
 		return;
@@ -507,6 +512,7 @@ wsdial_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 	else
 		wsdial_connect_say(
 		    wc, "cannot connect to %s port %u: %s", o->url.host, o->url.port, why);
+	wsdial_connect_translate(wc);
 	wsdial_connect_finish(wc, WSDIAL_FAILED);
 }
 
@@ -532,12 +538,15 @@ wsdial_target(struct wsdial_connect *wc, struct addr *to)
 static void
 wsdial_connect_dial(struct wsdial_connect *wc)
 {
+	uint64_t now = loop_now_ms(wc->env->loop), left = UINT64_MAX;
 	struct addr to;
 
 	wc->phase = WSDIAL_DIAL;
+	if (wc->deadline_ms != UINT64_MAX)
+		left = wc->deadline_ms > now ? wc->deadline_ms - now : 0;
 	wsdial_connect_say(wc, "out of memory");
 	if (wsdial_target(wc, &to) == -1 ||
-	    (wc->dial = dial_start(wc->env->loop, wc->env->resolver, &to, false, CONFIG_NEVER,
+	    (wc->dial = dial_start(wc->env->loop, wc->env->resolver, &to, false, left,
 		 wsdial_on_dialled, wc)) == NULL)
 		wsdial_connect_fail_later(wc);
 }
@@ -558,8 +567,6 @@ wsdial_connect_start(const struct wsdial_env *env, wsdial_connect_fn *fn, void *
 	wc->http = env->o->http;
 	wc->timer.fn = wsdial_connect_on_timer;
 	wc->deadline_ms = ms < UINT64_MAX - now ? now + ms : UINT64_MAX;
-	if (wc->deadline_ms != UINT64_MAX)
-		loop_timer_arm(env->loop, &wc->timer, wc->deadline_ms);
 	buf_init(&wc->body, WSDIAL_BODY_MAX);
 	wsdial_connect_dial(wc);
 	return wc;

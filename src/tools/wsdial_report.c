@@ -1,6 +1,7 @@
 /* What --ping and --load have found.  See wsdial_report.h. */
 #include "tools/wsdial_report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -138,7 +139,7 @@ wsdial_json_write(const struct wsdial_env *env, struct buf *b, int made)
 	if (made == -1)
 		wsdial_out_error(env->out, "out of memory");
 	else if (wsdial_write(STDOUT_FILENO, b->p, b->n) == -1)
-		env->out->broken = 1;
+		env->out->broken = errno;
 	buf_clear(b);
 }
 

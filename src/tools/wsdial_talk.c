@@ -113,10 +113,7 @@ wsdial_talk_on_message(struct wsdial_session *ss, bool binary, const uint8_t *p,
 	wsdial_out_message(talk->env->out, binary, p, n);
 	talk->received++;
 	if (talk->env->out->broken != 0) {
-		wsdial_out_error(
-		    talk->env->out, "standard output: %s", strerror(talk->env->out->broken));
-		talk->env->out->broken = 0;
-		wsdial_talk_fail(talk);
+		wsdial_talk_fail(talk); /* main says why */
 	} else if (wsdial_talk_is_enough(talk)) {
 		wsdial_talk_close(talk);
 	} else {

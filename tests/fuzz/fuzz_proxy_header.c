@@ -70,7 +70,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	st = read_split(data, size, size, &used, &whole);
 	for (size_t piece = 1; piece < 20; piece += 6) {
 		memset(&split, 0, sizeof(split));
-		check(read_split(data, size, piece, &used_split, &split) == st && used_split == used);
+		check(read_split(data, size, piece, &used_split, &split) == st);
+		check(used_split == used);
 		check(memcmp(&whole, &split, sizeof(whole)) == 0);
 	}
 	if (st != PROXY_HEADER_DONE)

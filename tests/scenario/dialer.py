@@ -29,6 +29,18 @@ def environment(**more):
     return {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm", **more}
 
 
+def echo_url(t, ini=ECHO, path="/ws"):
+    return f"ws://127.0.0.1:{t.daemon(ini).port('main')}{path}"
+
+
+def python_url(t, handler=peers.echo, **options):
+    return f"ws://{peers.PythonServer(t, handler, 'tcp', **options).address}/"
+
+
+def node_url(t, **options):
+    return f"ws://{peers.node_server(t, **options)[0]}/some/path?a=b"
+
+
 class Done:
     """How a run ended: .status, .out and .err (bytes, and text)."""
 
@@ -81,6 +93,16 @@ class Running:
     def type(self, data):
         self._process.stdin.write(data.encode() if isinstance(data, str) else data)
         self._process.stdin.flush()
+
+    def type_as_far_as_possible(self, data):
+        """Types it again and again, until for a while nothing more is taken; how many bytes went."""
+        fd = self._process.stdin.fileno()
+        os.set_blocking(fd, False)
+        sent = 0
+        while select.select([], [fd], [], 1)[1]:
+            sent += os.write(fd, data)
+        os.set_blocking(fd, True)
+        return sent
 
     def eof(self):
         self._process.stdin.close()
@@ -156,8 +178,7 @@ class Terminal:
 
     @property
     def screen(self):
-        """The rows as a person sees them: carriage returns and the erasing of a row are done, what follows the last row's
-        text is cut."""
+        """The rows as a person sees them: carriage returns and the erasing of a row's end are done."""
         rows, at = [""], 0
         for part in re.split(r"(\r|\n|\033\[K|\a)", self.raw.decode(errors="replace")):
             if part == "\r":
@@ -194,7 +215,8 @@ class Terminal:
                 while self.fill(0):
                     pass
                 self.ended = os.waitstatus_to_exitcode(status)
-                assert not SANITIZER_REPORT.search(self.raw.decode(errors="replace")), self.raw.decode(errors="replace")
+                said = self.raw.decode(errors="replace")
+                assert not SANITIZER_REPORT.search(said), said
                 return self.ended
         raise AssertionError(f"wsdial did not end; the screen is {self.screen}")
 

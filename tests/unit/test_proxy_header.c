@@ -199,7 +199,8 @@ START_TEST(proxy_header_says_what_it_is_told)
 		{ "2001:db8::7", "::1", "PROXY TCP6 2001:db8::7 ::1 4711 443\r\n" },
 		{ "::ffff:192.0.2.7", "::ffff:10.0.0.1",
 		    "PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n" },
-		{ "2001:db8::7", "10.0.0.1", "PROXY TCP6 2001:db8::7 ::ffff:10.0.0.1 4711 443\r\n" },
+		{ "2001:db8::7", "10.0.0.1",
+		    "PROXY TCP6 2001:db8::7 ::ffff:10.0.0.1 4711 443\r\n" },
 		{ "192.0.2.7", "::1", "PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 443\r\n" },
 		{ "192.0.2.7", "unix", "PROXY TCP4 192.0.2.7 0.0.0.0 4711 0\r\n" },
 		{ "2001:db8::7", "unix", "PROXY TCP6 2001:db8::7 :: 4711 0\r\n" },
@@ -211,7 +212,8 @@ START_TEST(proxy_header_says_what_it_is_told)
 	size_t n, used;
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
-		union proxy_address src = address(rows[i].src, 4711), dst = address(rows[i].dst, 443);
+		union proxy_address src = address(rows[i].src, 4711);
+		union proxy_address dst = address(rows[i].dst, 443);
 		struct proxy_facts f = { .src = &src.sa, .dst = &dst.sa, .tls = "TLSv1.3",
 			.alpn = "h2", .authority = SPAN_LIT("host.example") };
 

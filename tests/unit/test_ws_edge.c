@@ -278,7 +278,7 @@ START_TEST(ws_edge_takeover_keeps_zlib_state_and_alone_does_not)
 	for (int i = 0; i < 10; i++)
 		uw_give(&uw.client, uw_said.p, uw_said.n);
 	ck_assert_uint_eq(uw.deflate_memory.bytes, spare);
-	/* a message that is open has streams of its own, of a window for any length, and gives them back */
+	/* a message that is open has streams of its own, for any length, and gives them back */
 	for (int i = 0; i < 2; i++) {
 		uw_give(&uw.client, uw_said.p, uw_said.n - 1);
 		ck_assert(i == 0 || uw.deflate_memory.bytes == spare);
