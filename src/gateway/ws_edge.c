@@ -64,6 +64,9 @@ struct ws_edge {
 	bool out_kept;		   /* `out` remembers: context takeover */
 };
 
+/* One for each WebSocket that compresses, idle or not. */
+_Static_assert(sizeof(struct ws_edge) <= 152, "struct ws_edge has grown");
+
 static void edge_on_timer(struct loop_timer *t);
 
 static struct edge_worker *

@@ -546,7 +546,7 @@ def test_balance_active_checks_by_connecting(t):
 @waits
 def test_balance_active_checks_by_get(t):
     one, two = Backend(t, "one"), Backend(t, "two", "tcp")
-    keys = "HealthCheckInterval=100ms\nHealthCheckPath=/up?deep=yes\nConnectTimeout=500ms\nBalance=round-robin"
+    keys = "HealthCheckInterval=100ms\nHealthCheckPath=/up?deep=yes\nConnectTimeout=3s\nBalance=round-robin"
     daemon = t.daemon(ini([one, two], keys))
     port = daemon.port("main")
     for status_code, up in ((500, False), (204, True), (404, False), (302, True), (0, False), (200, True)):

@@ -1,4 +1,4 @@
-"""Headless Chromium, which offers permessage-deflate on every WebSocket: over HTTP/1.1 and HTTP/2, echo and applications."""
+"""Headless Chromium, which offers permessage-deflate on every WebSocket: by HTTP/1.1 and HTTP/2, echo and applications."""
 
 import browser_demo
 import browser_http2

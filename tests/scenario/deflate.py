@@ -5,7 +5,7 @@ import zlib
 
 import pmd
 import wire2
-from harness import contains, equal, in_threads, limit, tag
+from harness import equal, in_threads, limit, tag
 from pmd import CLIENT_ALONE, CLIENT_BITS, NAME, RSV1, SERVER_ALONE, SERVER_BITS, Side, fields, offer
 from wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, connect, handshake_head, open_ws
 
@@ -78,7 +78,6 @@ def test_deflate_answers_to_every_kind_of_offer(t):
         (offer(CLIENT_BITS, f"{CLIENT_BITS}=10"), None),
         # other extensions
         ("x-webkit-deflate-frame", None),
-        ('foo; a="b,c"', "BAD"),
         ("foo; a=b; c, bar", None),
         (f"foo, {NAME}", NAME),
         # several offers, in one field and over several: the first that will do
@@ -88,7 +87,7 @@ def test_deflate_answers_to_every_kind_of_offer(t):
         (f", ,{NAME},", NAME),
     ]
     port = start(t)
-    check_table(t, port, [row for row in rows if row[1] != "BAD"])
+    check_table(t, port, rows)
 
 
 def test_deflate_bad_grammar_is_400(t):
@@ -375,8 +374,8 @@ def test_deflate_errors_of_the_client(t):
     for data in (pmd.noise(1000), bytes(1000)):
         Side().send(ws, BINARY, data)
         ws.expect(BINARY, data)
-        ws.send(b"".join(ws.frame(CONT if i else BINARY, b"\0\0\0\xff\xff", rsv=0 if i else RSV1, fin=False)
-                         for i in range(1000)) + ws.frame(CONT, Side().deflate(data)))
+        ws.send_frame(BINARY, b"", rsv=RSV1, fin=False)
+        ws.send(ws.frame(CONT, b"\0\0\0\xff\xff", fin=False) * 1000 + ws.frame(CONT, Side().deflate(data)))
         equal(side.read(ws)[:2], (BINARY, data))
     # a character may be cut by fragments
     payload = Side().deflate("ü€😀" * 20)
@@ -430,4 +429,3 @@ def test_deflate_over_http2(t):
     ws.expect_close(1002)
     lines = daemon.access(1)
     equal((lines[0]["http"], lines[0]["extensions"], lines[0]["status"]), ("2", NAME, 200))
-    contains(lines[0]["reason"], "")

@@ -13,7 +13,8 @@ LISTEN = "[listen main]\nAddress=127.0.0.1:0\n"
 
 
 def echo_ini(*keys, server=""):
-    return f"[server]\nWorkers=1\n{server}\n{LISTEN}[route ws]\nPath=/*\nAction=echo\nCompression=edge\n" + "\n".join(keys)
+    route = "[route ws]\nPath=/*\nAction=echo\nCompression=edge\n"
+    return f"[server]\nWorkers=1\n{server}\n{LISTEN}{route}" + "\n".join(keys)
 
 
 def forward_ini(listener, *keys):

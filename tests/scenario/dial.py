@@ -239,6 +239,19 @@ def test_dial_subprotocol_of_the_server(t):
     dial(t, "-s", "x", "-n", 0, url).expect(0)
 
 
+def test_dial_over_ipv6_and_by_name(t):
+    port = t.daemon(ECHO).port("main")
+    dial(t, "-m", "x", "-n", 1, f"ws://localhost:{port}/ws").expect(0, "x\n")
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        t.skip("there is no IPv6")
+    port = t.daemon(ECHO.replace("127.0.0.1", "[::1]")).port("main")
+    done = dial(t, "-v", "-m", "x", "-n", 1, f"ws://[::1]:{port}/ws").expect(0, "x\n")
+    contains(done.err, f"connected to [::1]:{port}", f"> Host: [::1]:{port}")
+
+
 def test_dial_over_unix_sockets(t):
     path = t.tmp / "gw.sock"
     t.daemon(ECHO.replace("127.0.0.1:0", f"unix:{path}"))
@@ -559,6 +572,18 @@ def test_dial_compresses(t):
     # nobody is forced to
     done = dial(t, "-v", "--compress", "-m", "x", "-n", 1, python_url(t, compression=None)).expect(0, "x\n")
     assert "rsv1" not in done.err, done.err
+
+
+def test_dial_compresses_with_the_gateway(t):
+    lines = "".join(f"{i} all work and no play {'makes ' * (i % 50)}\n" for i in range(60)) + "\n"
+    url = echo_url(t, ECHO + "Compression=edge\nCompressionMinSize=1\n")
+    for http in ("--http1.1", "--http2"):
+        for offer in ("", "=server_no_context_takeover; client_no_context_takeover", "=server_max_window_bits=9"):
+            done = dial(t, "-v", http, f"--compress{offer}", "-n", 61, url, stdin=lines).expect(0, lines)
+            contains(done.err, "> frame text fin rsv1", "< frame text fin rsv1")
+        done = dial(t, "-v", http, "--no-compress", "-n", 61, url, stdin=lines).expect(0, lines)
+        assert "> frame text fin rsv1" not in done.err, done.err
+        contains(done.err, "< frame text fin rsv1")
 
 
 def test_dial_compressed_bytes_on_the_wire(t):

@@ -15,11 +15,12 @@ RSV1 = 4
 
 
 def offer(*parameters):
-    """The element, and the field with it alone as a list for open_ws."""
+    """An offer, or an answer, with these parameters."""
     return "; ".join((NAME, *parameters))
 
 
 def fields(*offers):
+    """These values, each in a field of its own, for a handshake."""
     return [(FIELD, one) for one in offers]
 
 
@@ -59,7 +60,7 @@ class Side:
         return payload
 
     def read(self, ws, timeout=10):
-        """The next message, whatever its fragments: (opcode, data, its bytes on the wire; None: it was not compressed)."""
+        """The next message, whatever its fragments: (opcode, data, its bytes on the wire or None when not compressed)."""
         got = ws.recv_frame(timeout)
         assert got is not None and got.opcode in (1, 2), got or ws.ended
         opcode, rsv, parts = got.opcode, got.rsv, [got.payload]
