@@ -3,8 +3,8 @@
  *
  * Counts and states are atomics, so that a pick takes no lock: it looks at all addresses, decides
  * (policy/balance.h) and then counts itself in by a compare-and-swap, which fails when somebody
- * else was placed there in between; then it looks again.  What changes a state is rare and takes the
- * address's lock, so that each change is logged once.
+ * else was placed there in between; then it looks again.  What changes a state is rare and takes
+ * the address's lock, so that each change is logged once.
  *
  * References are held by the views (one for each snapshot, freed with it) and by picks.  Invariant:
  * an address with references is in the registry's list; one without is unlinked and freed by who

@@ -3,9 +3,9 @@
  * lines or as packets.  See ws_int.h and INTERFACE.md, Protocol.
  *
  * Nothing is gathered but a message that must become one packet: a line that comes in pieces
- * goes to the client as fragments of a message, and a long message to the application as it arrives.
- * A message that ends badly when a part of it is with the application already ends its connection
- * by an abort, so that the part does not look whole.
+ * goes to the client as fragments of a message, and a long message to the application as it
+ * arrives.  A message that ends badly when a part of it is with the application already ends its
+ * connection by an abort, so that the part does not look whole.
  *
  * Called by ws_data.c for what the client sent, and by http/raw_client.c for what the application
  * said.

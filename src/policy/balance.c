@@ -25,7 +25,7 @@ balance_hash(const void *p, size_t n)
 	return balance_mix(h);
 }
 
-/* Rendezvous hashing: each client ranks all addresses, the usable one that it ranks highest is it. */
+/* Rendezvous hashing: each client ranks all addresses, and has the highest that is usable. */
 static int
 balance_by_source(const struct balance_candidate *v, size_t n, const uint8_t client[16])
 {

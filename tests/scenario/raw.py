@@ -174,7 +174,8 @@ def test_raw_stream_large_messages_of_random_shapes(t):
             send(data[at : at + size])
             at += size
 
-    speaking = [beside(t, speak, client.binary, up, random.Random(1)), beside(t, speak, app.send, down, random.Random(2))]
+    speaking = [beside(t, speak, client.binary, up, random.Random(1))]
+    speaking.append(beside(t, speak, app.send, down, random.Random(2)))
     reading = beside(t, app.read, len(up))
     same(read_messages(client, len(down), BINARY), down)
     same(reading(), up)
@@ -836,7 +837,8 @@ class Shell(socketserver.BaseRequestHandler):
 
     def handle(self):
         fd = self.request.fileno()
-        subprocess.run(["/bin/sh", "-c", self.server.script], stdin=fd, stdout=fd, stderr=subprocess.STDOUT, check=False)
+        script = self.server.script
+        subprocess.run(["/bin/sh", "-c", script], stdin=fd, stdout=fd, stderr=subprocess.STDOUT, check=False)
 
 
 def shell_server(t, script):
