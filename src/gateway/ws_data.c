@@ -168,11 +168,6 @@ static enum ws_went
 ws_on_data_event(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, struct ws_out *o,
     struct ws_event *ev, const uint8_t *p, size_t n, uint8_t **cursor)
 {
-	enum ws_went went;
-
-	w->last_data = leg->last_rx;
-	if (w->edge != NULL && (went = ws_edge_event(w, leg, r, o, ev)) != WS_PASS)
-		return went;
 	if (ev->kind == WS_EV_DATA) {
 		ws_count_data(w, leg, ev->n);
 	} else if (ev->kind == WS_EV_FRAME) {
@@ -222,27 +217,21 @@ ws_flow(struct ws *w, struct ws_leg *leg)
 static void
 ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o, uint8_t *p, size_t n)
 {
+	const bool edge = w->edge != NULL;
 	const struct ws_rules rules = { .max_message = ws_config(w)->max_message_size,
 	    .masked = !leg->is_backend, .check_utf8 = ws_config(w)->validate_utf8,
-	    .allow_rsv1 = w->passes || (w->edge != NULL && !leg->is_backend),
-	    .inflated = w->edge != NULL };
-	enum ws_went went = w->edge != NULL ? ws_edge_begin(w, leg, o) : WS_GO_ON;
+	    .allow_rsv1 = w->passes || (edge && !leg->is_backend), .inflated = edge };
+	enum ws_went went = edge ? ws_edge_begin(w, leg, o) : WS_GO_ON;
 	uint8_t *cursor = p;
 	struct ws_event ev;
 	size_t used, at = 0;
 
-	for (;;) {
-		if (went == WS_OVER)
-			return;
-		if (went == WS_WAIT) {
-			ws_edge_wait(w, o, p + at, n - at);
-			return;
-		}
+	while (went <= WS_GO_ON) {
 		ws_reader_next(r, &rules, p + at, n - at, &used, &ev);
 		at += used;
 		switch (ev.kind) {
 		case WS_EV_MORE:
-			if (w->edge != NULL && !ws_edge_settle(w, leg, o))
+			if (edge && !ws_edge_settle(w, leg, o))
 				return;
 			ws_out_flush(o);
 			ws_flow(w, leg);
@@ -250,10 +239,13 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o,
 		case WS_EV_FRAME:
 		case WS_EV_DATA:
 		case WS_EV_FRAME_END:
-			went = ws_on_data_event(w, leg, r, o, &ev, p, n, &cursor);
+			w->last_data = leg->last_rx;
+			went = edge ? ws_edge_event(w, leg, r, o, &ev) : WS_PASS;
+			if (went == WS_PASS)
+				went = ws_on_data_event(w, leg, r, o, &ev, p, n, &cursor);
 			break;
 		case WS_EV_CONTROL:
-			if (w->edge != NULL && !ws_edge_settle(w, leg, o))
+			if (edge && !ws_edge_settle(w, leg, o))
 				return;
 			ws_on_control(w, leg, o, &ev);
 			/* Nothing may follow a Close (5.5.1): what does is dropped. */
@@ -276,6 +268,8 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o,
 			return;
 		}
 	}
+	if (went == WS_WAIT)
+		ws_edge_wait(w, o, p + at, n - at);
 }
 
 /* Between messages the reader has nothing to remember and is not kept. */

@@ -168,7 +168,7 @@ void ws_count_message(struct ws *w, const struct ws_leg *leg);
 void ws_resume(struct ws *w);
 
 /* ws_edge.c: Compression=edge. */
-enum ws_went {
+enum ws_went {		/* from WS_WAIT on no more bytes are looked at */
 	WS_PASS,	/* nothing was done: the event goes the usual way */
 	WS_GO_ON,
 	WS_WAIT,	/* the rest of the bytes has to wait: ws_edge_wait */

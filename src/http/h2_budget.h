@@ -10,18 +10,18 @@
 #include <stdint.h>
 
 /*
- * Streams that were begun for nothing: RST_STREAM from the client (CVE-2023-44487), streams that its errors
- * made us reset (MadeYouReset, CVE-2025-8671), streams past MAX_CONCURRENT_STREAMS.  Whoever closes all its streams
- * at once four times in a row stays below the burst.
+ * Streams that were begun for nothing: RST_STREAM from the client (CVE-2023-44487), streams that
+ * its errors made us reset (MadeYouReset, CVE-2025-8671), streams past MAX_CONCURRENT_STREAMS. 
+ * Whoever closes all its streams at once four times in a row stays below the burst.
  */
 #define H2_RESET_BURST 1000
-#define H2_RESET_BURST_STREAMS 4	/* or so many times MaxStreams */
-#define H2_RESET_RATE 100		/* a second */
+#define H2_RESET_BURST_STREAMS 4 /* or so many times MaxStreams */
+#define H2_RESET_RATE 100	 /* a second */
 
 /* Frames without a use of their own: PING, SETTINGS, PRIORITY, unknown ones, empty DATA. */
 #define H2_GLITCH_BURST 2000
 #define H2_GLITCH_RATE 200
-#define H2_GLITCH_SETTINGS 10		/* what a SETTINGS costs: it may touch every stream */
+#define H2_GLITCH_SETTINGS 10 /* what a SETTINGS costs: it may touch every stream */
 
 /* WINDOW_UPDATE: earned by the DATA that we send, too. */
 #define H2_WINDOW_BURST 10000
@@ -29,10 +29,10 @@
 #define H2_WINDOW_PER_DATA 8
 
 struct h2_bucket {
-	uint32_t burst, rate;	/* tokens; tokens a second */
+	uint32_t burst, rate; /* tokens; tokens a second */
 	uint32_t tokens;
-	uint32_t part;		/* thousandths of a token */
-	uint64_t at_ms;		/* when it was filled last */
+	uint32_t part;	/* thousandths of a token */
+	uint64_t at_ms; /* when it was filled last */
 };
 
 void h2_bucket_init(struct h2_bucket *b, uint32_t burst, uint32_t rate, uint64_t now_ms);

@@ -221,8 +221,8 @@ h2cl_deliver_queue(struct h2_client *c)
 	const struct h2_block *b;
 	size_t n, used;
 
-	while (c->in.bytes > 0 && h2cl_is_flowing(c) && c->s.holds == 0) {
-		b = c->in.head;
+	while (h2_queue_bytes(&c->in) > 0 && h2cl_is_flowing(c) && c->s.holds == 0) {
+		b = c->in.first;
 		n = b->n - b->off < LOOP_SCRATCH ? b->n - b->off : LOOP_SCRATCH;
 		memcpy(p, b->data + b->off, n);
 		if ((used = h2cl_hand(c, p, n)) == 0 || !h2cl_is_flowing(c))
@@ -246,7 +246,7 @@ h2cl_process_end(struct h2_client *c)
 {
 	char why[80];
 
-	if (c->in.bytes > 0 || c->state == H2CL_LINGER)
+	if (h2_queue_bytes(&c->in) > 0 || c->state == H2CL_LINGER)
 		return;
 	if (h2cl_is_flowing(c) && c->end_in) {
 		if (c->s.holds != 0)
@@ -265,7 +265,7 @@ h2cl_process(struct h2_client *c)
 {
 	size_t used;
 
-	if (c->in.bytes > 0 && c->run_n > 0)
+	if (h2_queue_bytes(&c->in) > 0 && c->run_n > 0)
 		h2cl_keep_run(c, 0); /* the scratch is needed */
 	if (c->state == H2CL_SETTINGS && c->settings_came)
 		h2cl_process_settings(c);
@@ -361,7 +361,7 @@ h2cl_on_task(struct loop_task *task)
 		h2cl_fail_protocol(c);
 		return;
 	}
-	if (c->waited && c->out.bytes == 0 && transport_queued(&c->t) == 0) {
+	if (c->waited && h2_queue_bytes(&c->out) == 0 && transport_queued(&c->t) == 0) {
 		c->waited = false;
 		if (c->s.ev->room != NULL && c->state != H2CL_SETTINGS && c->state != H2CL_HEAD)
 			c->s.ev->room(&c->s);
@@ -539,7 +539,7 @@ h2cl_op_queued(const struct stream *s)
 {
 	const struct h2_client *c = h2cl_of_stream(s);
 
-	return c->out.bytes + transport_queued(&c->t);
+	return h2_queue_bytes(&c->out) + transport_queued(&c->t);
 }
 
 static const struct stream_info *

@@ -114,14 +114,14 @@ h2cl_on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max, uint32_t
     nghttp2_data_source *source, void *arg)
 {
 	struct h2_client *c = arg;
-	size_t n = c->out.bytes < max ? c->out.bytes : max;
+	size_t n = h2_queue_bytes(&c->out) < max ? h2_queue_bytes(&c->out) : max;
 
 	(void)ng;
 	(void)id;
 	(void)buf;
 	(void)source;
 	*flags = NGHTTP2_DATA_FLAG_NO_COPY;
-	if (n == c->out.bytes) {
+	if (n == h2_queue_bytes(&c->out)) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		c->attached_data = false;
 		if (!c->end_out)
@@ -163,7 +163,7 @@ h2cl_on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 		return 0;
 	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
 		c->end_sent = true;
-	else if (c->out.bytes > 0 || c->end_out)
+	else if (h2_queue_bytes(&c->out) > 0 || c->end_out)
 		h2cl_session_resume(c); /* written after nghttp2 had asked for it */
 	return 0;
 }

@@ -5,10 +5,7 @@
 #include "base/mem.h"
 #include "http/h2_head.h"
 
-enum h2_pseudo {
-	H2_METHOD, H2_SCHEME, H2_AUTHORITY, H2_PATH, H2_PROTOCOL,
-	H2_PSEUDOS
-};
+enum h2_pseudo { H2_METHOD, H2_SCHEME, H2_AUTHORITY, H2_PATH, H2_PROTOCOL, H2_PSEUDOS };
 
 static const struct span h2_pseudo_names[H2_PSEUDOS] = {
 	[H2_METHOD] = SPAN_LIT(":method"),
@@ -26,12 +23,12 @@ struct h2_field {
 
 struct h2_head {
 	struct buf data;
-	struct buf cookie;		/* all of them, joined (RFC 9113 8.2.3) */
-	struct h2_field pseudo[H2_PSEUDOS];	/* without names */
+	struct buf cookie;		    /* all of them, joined (RFC 9113 8.2.3) */
+	struct h2_field pseudo[H2_PSEUDOS]; /* without names */
 	bool has[H2_PSEUDOS];
-	const char *bad;		/* static: the first error */
+	const char *bad; /* static: the first error */
 	uint32_t list_bytes;
-	uint16_t n;			/* fields without the pseudo-header fields */
+	uint16_t n; /* fields without the pseudo-header fields */
 	bool too_large;
 	struct h2_field field[HTTP1_MAX_FIELDS];
 };
@@ -75,8 +72,10 @@ head_add_pseudo(struct h2_head *hd, struct span name, struct span value)
 		if (!span_eq(name, h2_pseudo_names[i]))
 			continue;
 		if (hd->has[i] || hd->n > 0 || hd->cookie.n > 0) {
-			head_bad(hd, hd->has[i] ? "a pseudo-header field comes twice" :
-			    "a pseudo-header field comes behind a field");	/* RFC 9113 8.3 */
+			head_bad(hd,
+			    hd->has[i]
+				? "a pseudo-header field comes twice"
+				: "a pseudo-header field comes behind a field"); /* RFC 9113 8.3 */
 			return H2_HEAD_ADDED;
 		}
 		hd->has[i] = true;
@@ -84,7 +83,7 @@ head_add_pseudo(struct h2_head *hd, struct span name, struct span value)
 		hd->pseudo[i].value_n = (uint16_t)value.n;
 		return buf_append_span(&hd->data, value) == 0 ? H2_HEAD_ADDED : H2_HEAD_NO_MEMORY;
 	}
-	head_bad(hd, "a pseudo-header field is not known");	/* 8.3 */
+	head_bad(hd, "a pseudo-header field is not known"); /* 8.3 */
 	return H2_HEAD_ADDED;
 }
 
@@ -114,15 +113,15 @@ static enum h2_head_add
 head_add_field(struct h2_head *hd, struct span name, struct span value)
 {
 	if (!http_is_token(name) || head_has_upper_case(name)) {
-		head_bad(hd, "a field name has characters that it may not have");	/* 8.2.1 */
+		head_bad(hd, "a field name has characters that it may not have"); /* 8.2.1 */
 		return H2_HEAD_ADDED;
 	}
 	if (!http_is_field_value(value) || span_trim(value).n != value.n) {
-		head_bad(hd, "a field value has characters that it may not have");	/* 8.2.1 */
+		head_bad(hd, "a field value has characters that it may not have"); /* 8.2.1 */
 		return H2_HEAD_ADDED;
 	}
 	if (head_is_connection_specific(name, value)) {
-		head_bad(hd, "a field belongs to HTTP/1.1 connections");	/* 8.2.2 */
+		head_bad(hd, "a field belongs to HTTP/1.1 connections"); /* 8.2.2 */
 		return H2_HEAD_ADDED;
 	}
 	if (span_eq(name, SPAN_LIT("cookie"))) {
@@ -166,8 +165,9 @@ head_place(const struct h2_head *hd, struct http_head *out, struct span pseudo[H
 	const struct h2_field *f;
 
 	for (int i = 0; i < H2_PSEUDOS; i++)
-		pseudo[i] = !hd->has[i] ? SPAN_NONE : (struct span){
-		    hd->data.p + hd->pseudo[i].off, hd->pseudo[i].value_n };
+		pseudo[i] = !hd->has[i]
+		    ? SPAN_NONE
+		    : (struct span){ hd->data.p + hd->pseudo[i].off, hd->pseudo[i].value_n };
 	for (size_t i = 0; i < hd->n; i++) {
 		f = &hd->field[i];
 		out->field[i].name = (struct span){ hd->data.p + f->off, f->name_n };
@@ -219,7 +219,8 @@ head_set_body(struct http_head *h, bool no_body)
 		return "Content-Length is no number";
 	if (no_body) {
 		h->body = HTTP_BODY_NONE;
-		return h->content_length == 0 ? NULL : "the body that Content-Length tells of is missing";
+		return h->content_length == 0 ? NULL
+					      : "the body that Content-Length tells of is missing";
 	}
 	h->body = length != NULL ? HTTP_BODY_LENGTH : HTTP_BODY_CHUNKED;
 	return NULL;
@@ -245,7 +246,8 @@ head_judge_websocket(const struct http_head *h, struct stream_request *r)
 static bool
 head_is_http(struct span scheme)
 {
-	return span_eq_nocase(scheme, SPAN_LIT("http")) || span_eq_nocase(scheme, SPAN_LIT("https"));
+	return span_eq_nocase(scheme, SPAN_LIT("http")) ||
+	    span_eq_nocase(scheme, SPAN_LIT("https"));
 }
 
 /* All but the fields; NULL or what is wrong. */
@@ -261,9 +263,9 @@ head_check(struct h2_head *hd, bool no_body, struct http_head *h, const struct s
 		return ":method is missing or no token";
 	h->method = pseudo[H2_METHOD];
 	if (hd->has[H2_PROTOCOL] && !is_connect)
-		return ":protocol without CONNECT";	/* RFC 8441 4 */
+		return ":protocol without CONNECT"; /* RFC 8441 4 */
 	if (is_connect && !hd->has[H2_PROTOCOL] && (hd->has[H2_SCHEME] || hd->has[H2_PATH]))
-		return "CONNECT with :scheme or :path";	/* RFC 9113 8.5 */
+		return "CONNECT with :scheme or :path"; /* RFC 9113 8.5 */
 	if (is_connect && !hd->has[H2_AUTHORITY])
 		return ":authority is missing";
 	if ((why = head_set_authority(h, pseudo[H2_AUTHORITY], hd->has[H2_AUTHORITY])) != NULL)
@@ -306,7 +308,7 @@ h2_head_judge(struct h2_head *hd, bool no_body, struct http_head *out, struct st
 	}
 	if (!span_eq_nocase(pseudo[H2_PROTOCOL], SPAN_LIT("websocket"))) {
 		*why = "this :protocol is not spoken here";
-		return 501;	/* RFC 9220 3, RFC 8441 4 */
+		return 501; /* RFC 9220 3, RFC 8441 4 */
 	}
 	head_judge_websocket(out, r);
 	return 0;

@@ -17,7 +17,7 @@
 
 struct h2_head;
 
-struct h2_head *h2_head_new(void);	/* NULL without memory */
+struct h2_head *h2_head_new(void); /* NULL without memory */
 void h2_head_free(struct h2_head *hd);
 
 enum h2_head_add { H2_HEAD_ADDED, H2_HEAD_IS_BOMB, H2_HEAD_NO_MEMORY };
@@ -26,9 +26,10 @@ enum h2_head_add { H2_HEAD_ADDED, H2_HEAD_IS_BOMB, H2_HEAD_NO_MEMORY };
 enum h2_head_add h2_head_add(struct h2_head *hd, struct span name, struct span value);
 
 /*
- * The whole list has come; no_body: with END_STREAM.  0: *out (spans point into hd) and r (which points to out) are a
- * request to hand up.  Else the status to refuse it with (400, 431, 501) and *why, a static text;
- * r->head is set then too when the method and path could be read, else NULL.
+ * The whole list has come; no_body: with END_STREAM.  0: *out (spans point into hd) and r (which
+ * points to out) are a request to hand up.  Else the status to refuse it with (400, 431, 501) and
+ * *why, a static text; r->head is set then too when the method and path could be read, else
+ * NULL.
  */
 unsigned h2_head_judge(struct h2_head *hd, bool no_body, struct http_head *out,
     struct stream_request *r, const char **why);

@@ -6,7 +6,10 @@
 
 /* Payload up to this is copied behind its frame's header. */
 #define H2_COPY_MAX 512
-/* What a DATA frame may take: all blocks but a queue's first and last are full, so 16 KiB stand in 18 of them. */
+/*
+ * What a DATA frame may take: all blocks but a queue's first and last are full, so 16 KiB stand
+ * in 18 of them.
+ */
 #define H2_FRAME_IOV 24
 
 _Static_assert(16384 / (H2_BLOCK_SIZE - sizeof(struct h2_block)) + 3 < H2_FRAME_IOV,
@@ -16,8 +19,9 @@ bool
 h2_out_has_room(const struct h2_out *o, size_t n)
 {
 	/* What is copied of a frame's payload is its first and last piece at most. */
-	return o->bytes == 0 || (o->bytes + n <= H2_OUT_BYTES && H2_OUT_IOV - o->n_iov >= H2_FRAME_IOV &&
-	    H2_OUT_ARENA - o->arena_n >= H2_FRAME_HEADER + 2 * H2_COPY_MAX);
+	return o->bytes == 0 ||
+	    (o->bytes + n <= H2_OUT_BYTES && H2_OUT_IOV - o->n_iov >= H2_FRAME_IOV &&
+		H2_OUT_ARENA - o->arena_n >= H2_FRAME_HEADER + 2 * H2_COPY_MAX);
 }
 
 static void
@@ -50,7 +54,7 @@ h2_out_payload(struct h2_out *o, struct h2_queue *q, size_t n)
 {
 	size_t left = n, part;
 
-	for (struct h2_block *b = q->head; left > 0; b = b->next) {
+	for (struct h2_block *b = q->first; left > 0; b = b->next) {
 		part = b->n - b->off < left ? b->n - b->off : left;
 		if (part <= H2_COPY_MAX && part <= H2_OUT_ARENA - o->arena_n)
 			h2_out_copy(o, b->data + b->off, part);

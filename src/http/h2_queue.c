@@ -5,36 +5,50 @@
 #include "base/mem.h"
 #include "http/h2_queue.h"
 
+/* A block with p[0..n) in it; NULL without memory. */
+static struct h2_block *
+block_new(const uint8_t *p, size_t n)
+{
+	struct h2_block *b;
+	size_t cap = n < H2_BLOCK_SIZE - sizeof(*b) ? H2_BLOCK_SIZE - sizeof(*b) : n;
+
+	if (cap > UINT32_MAX || (b = mem_alloc(sizeof(*b) + cap)) == NULL)
+		return NULL;
+	b->next = NULL;
+	b->last = b;
+	b->bytes = 0;
+	b->off = 0;
+	b->n = (uint32_t)n;
+	b->cap = (uint32_t)cap;
+	memcpy(b->data, p, n);
+	return b;
+}
+
 int
 h2_queue_append(struct h2_queue *q, const void *p, size_t n)
 {
-	struct h2_block *tail = q->tail, *b;
-	size_t room = tail != NULL ? tail->cap - tail->n : 0, cap;
+	struct h2_block *last = q->first != NULL ? q->first->last : NULL, *b;
+	size_t room = last != NULL ? last->cap - last->n : 0;
 
+	if (n == 0)
+		return 0;
 	if (room > n)
 		room = n;
 	if (room < n) {
-		cap = n - room;
-		if (cap < H2_BLOCK_SIZE - sizeof(*b))
-			cap = H2_BLOCK_SIZE - sizeof(*b);
-		if (cap > UINT32_MAX || (b = mem_alloc(sizeof(*b) + cap)) == NULL)
+		if ((b = block_new((const uint8_t *)p + room, n - room)) == NULL)
 			return -1;
-		b->next = NULL;
-		b->off = 0;
-		b->n = (uint32_t)(n - room);
-		b->cap = (uint32_t)cap;
-		memcpy(b->data, (const uint8_t *)p + room, n - room);
-		if (tail != NULL)
-			tail->next = b;
-		else
-			q->head = b;
-		q->tail = b;
+		if (last != NULL) {
+			last->next = b;
+			q->first->last = b;
+		} else {
+			q->first = b;
+		}
 	}
 	if (room > 0) {
-		memcpy(tail->data + tail->n, p, room);
-		tail->n += (uint32_t)room;
+		memcpy(last->data + last->n, p, room);
+		last->n += (uint32_t)room;
 	}
-	q->bytes += n;
+	q->first->bytes += n;
 	return 0;
 }
 
@@ -43,16 +57,19 @@ h2_queue_take(struct h2_queue *q, size_t n, struct h2_block **done)
 {
 	struct h2_block *b;
 
-	assert(n <= q->bytes);
-	q->bytes -= n;
-	while ((b = q->head) != NULL) {
+	assert(n <= h2_queue_bytes(q));
+	while (n > 0) {
+		b = q->first;
 		if (n < b->n - b->off) {
 			b->off += (uint32_t)n;
+			b->bytes -= n;
 			return;
 		}
 		n -= b->n - b->off;
-		if ((q->head = b->next) == NULL)
-			q->tail = NULL;
+		if ((q->first = b->next) != NULL) {
+			b->next->last = b->last;
+			b->next->bytes = b->bytes - (b->n - b->off);
+		}
 		b->next = *done;
 		*done = b;
 	}
@@ -81,6 +98,6 @@ h2_blocks_free(struct h2_block *b)
 void
 h2_queue_clear(struct h2_queue *q)
 {
-	h2_blocks_free(q->head);
-	memset(q, 0, sizeof(*q));
+	h2_blocks_free(q->first);
+	q->first = NULL;
 }

@@ -31,8 +31,9 @@ h2_scan_next(struct h2_scan *s, const uint8_t **p, size_t *n, struct h2_scanned 
 	out->length = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
 	out->type = h[3];
 	out->flags = h[4];
-	out->stream = (int32_t)(((uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 |
-	    (uint32_t)h[7] << 8 | h[8]) & INT32_MAX);
+	out->stream =
+	    (int32_t)(((uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8]) &
+		INT32_MAX);
 	s->skip = out->length;
 	s->n = 0;
 	return true;

@@ -29,11 +29,18 @@
 #define H2_SLICE 16384
 /* The largest frame that nghttp2 makes by itself; DATA is put together by us. */
 #define H2_FRAME_MAX (16384 + 256)
+/* What the kernel may hold of us that is not on its way: the next stream's turn comes behind it. */
+#define H2_UNSENT (128 << 10)
+/* Our SETTINGS. */
+#define H2_GREETING_MAX 128
 /* What one connection may write in one turn before others get theirs. */
 #define H2_TURN_MAX (512 << 10)
 /* Frames other than DATA that wait; past it nothing is read while the peer does not read either. */
 #define H2_WAITING_MAX 500
-/* How long the notice of a graceful end is ahead of the end, at most (RFC 9113 6.8: a round trip). */
+/*
+ * How long the notice of a graceful end is ahead of the end, at most (RFC 9113 6.8: a round
+ * trip).
+ */
 #define H2_NOTICE_MS 1000
 /* nghttp2's, which older versions do not know. */
 #define H2_ERR_TOO_MANY_CONTINUATIONS (-905)
@@ -41,6 +48,7 @@
 _Static_assert(sizeof(struct h2_server) <= 1024, "struct h2_server has grown");
 
 static void h2_on_task(struct loop_task *t);
+static void h2_watch(struct h2_server *h2c);
 
 static struct h2_server *
 h2_of_transport(struct transport *t)
@@ -83,7 +91,8 @@ h2_destroy(struct h2_server *h2c, bool reset)
 	loop_timer_stop(h2c->c.t.loop, &h2c->timer);
 	loop_later_cancel(h2c->c.t.loop, &h2c->task);
 	h2_streams_free(h2c);
-	nghttp2_session_del(h2c->ng);
+	if (!h2c->ng_broken)
+		nghttp2_session_del(h2c->ng);
 	http_conn_close(&h2c->c, reset);
 	loop_free_later(h2c->c.t.loop, h2c);
 }
@@ -95,7 +104,8 @@ h2_fail(struct h2_server *h2c, enum stream_error e, const char *why)
 	if (h2c->state == H2_DEAD)
 		return;
 	if (h2c->head_at_ms != 0 && !h2c->told)
-		h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c), NULL, 0, why);
+		h2c->c.list->handler->refused(
+		    h2c->c.list->handler->arg, http_conn_info(&h2c->c), NULL, 0, why);
 	h2c->told = true;
 	h2c->state = H2_CLOSING;
 	h2_streams_reset(h2c, e, why);
@@ -107,7 +117,8 @@ static void
 h2_tell(struct h2_server *h2c, const char *why)
 {
 	if (!h2c->told)
-		h2c->c.list->handler->broken(h2c->c.list->handler->arg, http_conn_info(&h2c->c), why);
+		h2c->c.list->handler->broken(
+		    h2c->c.list->handler->arg, http_conn_info(&h2c->c), why);
 	h2c->told = true;
 }
 
@@ -145,7 +156,10 @@ h2_goaway_final(struct h2_server *h2c)
 	h2_dirty(h2c);
 }
 
-/* Graceful: no new streams soon, then no new streams; the connection ends with its last one (RFC 9113 6.8). */
+/*
+ * Graceful: no new streams soon, then no new streams; the connection ends with its last one (RFC
+ * 9113 6.8).
+ */
 static void
 h2_retire(struct http_conn *c)
 {
@@ -220,10 +234,14 @@ h2_due(uint64_t at, uint64_t now)
 static void
 h2_on_timer(struct loop_timer *timer)
 {
-	struct h2_server *h2c = (struct h2_server *)(void *)((char *)timer -
-	    offsetof(struct h2_server, timer));
+	struct h2_server *h2c =
+	    (struct h2_server *)(void *)((char *)timer - offsetof(struct h2_server, timer));
 	uint64_t now = h2_now(h2c);
 
+	if (h2_due(h2c->stall_at_ms, now) && transport_queued(&h2c->c.t) < h2c->stalled_bytes) {
+		h2_watch(h2c); /* slow, but it reads */
+		return;
+	}
 	if (h2_due(h2c->stall_at_ms, now)) {
 		h2_tell(h2c, "the client does not read");
 		h2_fail(h2c, STREAM_E_PEER, "the client does not read");
@@ -235,12 +253,13 @@ h2_on_timer(struct loop_timer *timer)
 		return;
 	}
 	if (h2_due(h2c->first_at_ms, now)) {
-		h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c), NULL, 0,
-		    "the first request was not complete in time");
+		h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c),
+		    NULL, 0, "the first request was not complete in time");
 		h2c->first_at_ms = 0;
 		h2_terminate(h2c, NGHTTP2_NO_ERROR, "no request in time");
 	} else if (h2_due(h2c->head_at_ms, now)) {
-		h2_terminate(h2c, NGHTTP2_ENHANCE_YOUR_CALM, "a request head was not complete in time");
+		h2_terminate(
+		    h2c, NGHTTP2_ENHANCE_YOUR_CALM, "a request head was not complete in time");
 	} else if (h2_due(h2c->idle_at_ms, now)) {
 		h2_terminate(h2c, NGHTTP2_NO_ERROR, "idle");
 	} else {
@@ -269,12 +288,28 @@ h2_watch(struct h2_server *h2c)
 		h2c->stall_at_ms = h2_after(h2c, idle_ms);
 	h2c->stalled_bytes = queued;
 	if (h2c->state == H2_OPEN)
-		transport_want_read(&h2c->c.t, queued == 0 ||
-		    nghttp2_session_get_outbound_queue_size(h2c->ng) < H2_WAITING_MAX);
+		transport_want_read(&h2c->c.t,
+		    queued == 0 ||
+			nghttp2_session_get_outbound_queue_size(h2c->ng) < H2_WAITING_MAX);
 	h2_arm(h2c);
 }
 
 /* ---- out */
+
+/* A frame of nghttp2's own; the first is our SETTINGS. */
+static void
+h2_gather_frame(struct h2_server *h2c, struct h2_out *o, const uint8_t *p, size_t n)
+{
+	uint8_t first[H2_GREETING_MAX];
+
+	if (!h2c->greeted && n <= sizeof(first) - H2_GREETING_ROOM) {
+		memcpy(first, p, n);
+		n = h2_session_greeting(h2c, first, n);
+		p = first;
+	}
+	h2c->greeted = true;
+	h2_out_copy(o, p, n);
+}
 
 /* One write's worth of frames; false when there are no more. */
 static bool
@@ -292,18 +327,7 @@ h2_gather(struct h2_server *h2c, struct h2_out *o)
 			transport_break(&h2c->c.t, ENOMEM);
 			return false;
 		}
-		if (!h2c->greeted) {
-			uint8_t first[128];
-
-			h2c->greeted = true;
-			if ((size_t)n <= sizeof(first) - H2_GREETING_ROOM) {
-				memcpy(first, p, (size_t)n);
-				n = (ssize_t)h2_session_greeting(h2c, first, (size_t)n);
-				h2_out_copy(o, first, (size_t)n);
-				continue;
-			}
-		}
-		h2_out_copy(o, p, (size_t)n);
+		h2_gather_frame(h2c, o, p, (size_t)n);
 	}
 	return true;
 }
@@ -319,11 +343,11 @@ h2_flush(struct h2_server *h2c)
 	h2c->flushed_turn = loop_turn(h2c->c.t.loop);
 	h2c->out = &o;
 	h2_out_init(&o);
-	while (more && transport_queued(&h2c->c.t) == 0 && sent < H2_TURN_MAX) {
+	while (more && transport_queued(&h2c->c.t) == 0 && sent < H2_TURN_MAX && !h2c->ng_broken) {
 		more = h2_gather(h2c, &o);
 		sent += o.bytes;
 		if (o.n_iov > 0 && transport_write(&h2c->c.t, o.iov, o.n_iov) == -1)
-			more = false;	/* broken: `failed` follows from the loop */
+			more = false; /* broken: `failed` follows from the loop */
 		h2_out_clear(&o);
 	}
 	h2c->out = NULL;
@@ -337,12 +361,11 @@ h2_write_raw_goaway(struct h2_server *h2c)
 {
 	uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(h2c->ng);
 	uint32_t code = h2c->raw_goaway;
-	uint8_t frame[17] = { 0, 0, 8, NGHTTP2_GOAWAY, 0, 0, 0, 0, 0,
-	    (uint8_t)(last >> 24), (uint8_t)(last >> 16), (uint8_t)(last >> 8), (uint8_t)last,
-	    (uint8_t)(code >> 24), (uint8_t)(code >> 16), (uint8_t)(code >> 8), (uint8_t)code };
+	uint8_t frame[17] = { 0, 0, 8, NGHTTP2_GOAWAY, 0, 0, 0, 0, 0, (uint8_t)(last >> 24),
+		(uint8_t)(last >> 16), (uint8_t)(last >> 8), (uint8_t)last, (uint8_t)(code >> 24),
+		(uint8_t)(code >> 16), (uint8_t)(code >> 8), (uint8_t)code };
 	struct iovec iov = { frame, sizeof(frame) };
 
-	h2c->raw = false;
 	transport_write(&h2c->c.t, &iov, 1);
 }
 
@@ -356,19 +379,17 @@ h2_settle(struct h2_server *h2c)
 		h2_watch(h2c);
 		return;
 	}
-	if (h2c->raw)
-		h2_write_raw_goaway(h2c);
 	if (h2c->state == H2_OPEN && !nghttp2_session_want_read(h2c->ng)) {
 		/* nghttp2 has ended it: an error of the client's, or both sides are through. */
 		if (h2c->why[0] == '\0' && h2c->goaway != H2_GOAWAY_FINAL) {
-			h2_goaway_final(h2c);	/* RFC 9113 6.8: always before the end */
+			h2_goaway_final(h2c); /* RFC 9113 6.8: always before the end */
 			return;
 		}
 		h2c->state = H2_CLOSING;
 		if (h2c->why[0] != '\0')
 			h2_tell(h2c, h2c->why);
-		h2_streams_reset(h2c, STREAM_E_PROTOCOL, h2c->why[0] != '\0' ? h2c->why :
-		    "the connection has ended");
+		h2_streams_reset(h2c, STREAM_E_PROTOCOL,
+		    h2c->why[0] != '\0' ? h2c->why : "the connection has ended");
 	}
 	if (h2c->state == H2_CLOSING)
 		h2_linger(h2c);
@@ -379,9 +400,16 @@ h2_settle(struct h2_server *h2c)
 static void
 h2_on_task(struct loop_task *t)
 {
-	struct h2_server *h2c = (struct h2_server *)(void *)((char *)t -
-	    offsetof(struct h2_server, task));
+	struct h2_server *h2c =
+	    (struct h2_server *)(void *)((char *)t - offsetof(struct h2_server, task));
 
+	if (h2c->raw) {
+		if (!h2c->greeted)
+			h2_flush(h2c); /* SETTINGS comes before all (RFC 9113 3.4) */
+		h2_write_raw_goaway(h2c);
+		h2_linger(h2c);
+		return;
+	}
 	h2_process(h2c);
 	h2_flush(h2c);
 	h2_process(h2c);
@@ -405,10 +433,9 @@ h2_on_recv_error(struct h2_server *h2c, ssize_t error)
 	h2c->state = H2_CLOSING;
 	h2c->raw = true;
 	h2c->raw_goaway = code;
-	h2c->linger_at_ms = h2_after(h2c, HTTP_LINGER_MS);
 	h2_tell(h2c, h2c->why[0] != '\0' ? h2c->why : nghttp2_strerror((int)error));
-	h2_streams_reset(h2c, STREAM_E_PROTOCOL, h2c->why[0] != '\0' ? h2c->why :
-	    nghttp2_strerror((int)error));
+	h2_streams_reset(
+	    h2c, STREAM_E_PROTOCOL, h2c->why[0] != '\0' ? h2c->why : nghttp2_strerror((int)error));
 	h2_dirty(h2c);
 }
 
@@ -419,7 +446,7 @@ h2_feed(struct h2_server *h2c, uint8_t *p, size_t n)
 	ssize_t used;
 
 	h2c->judged = 0;
-	while (n > 0 && h2c->state == H2_OPEN) {
+	while (n > 0 && h2c->state == H2_OPEN && !h2c->ng_broken) {
 		used = h2_session_recv(h2c, p, n < H2_SLICE ? n : H2_SLICE);
 		if (used < 0) {
 			h2c->run.s = h2c->chunk.s = NULL;
@@ -482,7 +509,7 @@ h2_on_failed(struct transport *t, const char *why)
 static void
 h2_on_ready(struct transport *t)
 {
-	(void)t;	/* the handshake was over before */
+	(void)t; /* the handshake was over before */
 }
 
 static const struct transport_events h2_events = {
@@ -503,8 +530,9 @@ h2_init_budgets(struct h2_server *h2c, uint64_t now)
 	uint64_t streams = h2c->c.listen->max_streams, resets = H2_RESET_BURST;
 
 	if (streams > resets / H2_RESET_BURST_STREAMS)
-		resets = streams < UINT32_MAX / H2_RESET_BURST_STREAMS ?
-		    streams * H2_RESET_BURST_STREAMS : UINT32_MAX;
+		resets = streams < UINT32_MAX / H2_RESET_BURST_STREAMS
+		    ? streams * H2_RESET_BURST_STREAMS
+		    : UINT32_MAX;
 	h2_bucket_init(&h2c->resets, (uint32_t)resets, H2_RESET_RATE, now);
 	h2_bucket_init(&h2c->glitches, H2_GLITCH_BURST, H2_GLITCH_RATE, now);
 	h2_bucket_init(&h2c->window_updates, H2_WINDOW_BURST, H2_WINDOW_RATE, now);
@@ -517,7 +545,10 @@ h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 
 	if ((h2c = mem_zalloc(sizeof(*h2c))) == NULL)
 		return -1;
-	/* What the session's set-up has to know; the connection itself moves when nothing can fail any more. */
+	/*
+	 * What the session's set-up has to know; the connection itself moves when nothing can
+	 * fail any more.
+	 */
 	h2c->c.config = from->config;
 	h2c->c.listen = from->listen;
 	if (h2_session_start(h2c) == -1) {
@@ -534,6 +565,7 @@ h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 	h2c->flushed_turn = loop_turn(h2c->c.t.loop) - 1;
 	h2_init_budgets(h2c, h2_now(h2c));
 	h2_arm(h2c);
+	transport_limit_unsent(&h2c->c.t, H2_UNSENT);
 	if (h2c->c.retired) {
 		h2c->c.retired = false;
 		h2_retire(&h2c->c);

@@ -10,54 +10,24 @@
  * has its h2_stream as user data, which lives until h2_process has seen
  * H2P_CLOSED.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "http/h2_int.h"
 
 /* Fields of a response: the user's, :status, Date and Content-Length. */
 #define H2_NV_MAX (HTTP1_MAX_FIELDS + 4)
 /* PING and SETTINGS that wait for their ACK to be sent; the budget of glitches is smaller. */
 #define H2_ACKS_MAX (H2_GLITCH_BURST + 500)
-/* CONTINUATION frames of one header block (CVE-2024-27316). */
-#define H2_CONTINUATIONS_MAX 8
 /* A stream's window, and a connection's as a multiple of it. */
 #define H2_WINDOW_MIN 1024
 #define H2_WINDOW_MAX (16 << 20)
 #define H2_WINDOW_DEFAULT (256 << 10)
 #define H2_WINDOW_STREAMS 16
 #define H2_WINDOW_CONNECTION_MIN (1 << 20)
-
-static void *
-h2_mem_malloc(size_t n, void *arg)
-{
-	(void)arg;
-	return mem_alloc(n);
-}
-
-static void
-h2_mem_free(void *p, void *arg)
-{
-	(void)arg;
-	mem_free(p);
-}
-
-static void *
-h2_mem_calloc(size_t n, size_t size, void *arg)
-{
-	(void)arg;
-	return size != 0 && n > SIZE_MAX / size ? NULL : mem_zalloc(n * size);
-}
-
-static void *
-h2_mem_realloc(void *p, size_t n, void *arg)
-{
-	(void)arg;
-	return mem_realloc(p, n);
-}
 
 static struct h2_stream *
 h2_stream_find(struct h2_server *h2c, int32_t id)
@@ -71,98 +41,6 @@ h2_now(const struct h2_server *h2c)
 	return loop_now_ms(h2c->c.t.loop);
 }
 
-/* ---- budgets, and what nghttp2 lets pass */
-
-static int
-h2_count_reset(struct h2_server *h2c, const char *why)
-{
-	return h2_bucket_take(&h2c->resets, 1, h2_now(h2c)) ? 0 :
-	    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, why);
-}
-
-static int
-h2_count_glitch(struct h2_server *h2c, uint32_t n, const char *why)
-{
-	return h2_bucket_take(&h2c->glitches, n, h2_now(h2c)) ? 0 :
-	    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, why);
-}
-
-/* A stream's number (RFC 9113 5.1.1): those that were passed over are closed. */
-static int
-h2_judge_number(struct h2_server *h2c, int32_t id)
-{
-	if (id > h2c->last_id) {
-		if (id > h2c->last_id + 2) {
-			h2c->gap_first = h2c->last_id + 1;
-			h2c->gap_last = id - 1;
-		}
-		h2c->last_id = id;
-		return 0;
-	}
-	return id < h2c->gap_first || id > h2c->gap_last ? 0 :
-	    h2_fatal(h2c, NGHTTP2_PROTOCOL_ERROR, "a stream's number is too small");
-}
-
-/* A stream that the client has ended and that is closed gets no more (5.1).  What follows a reset is passed over. */
-static int
-h2_judge_ended(struct h2_server *h2c, int32_t id)
-{
-	for (size_t i = 0; i < H2_ENDED; i++)
-		if (h2c->ended[i] == id && id != 0)
-			return h2_fatal(h2c, NGHTTP2_STREAM_CLOSED, "a frame for a stream that has ended");
-	return 0;
-}
-
-/* What a frame costs; 0 or -1: too much. */
-static int
-h2_judge_frame(struct h2_server *h2c, const struct h2_scanned *f)
-{
-	bool ack = (f->flags & NGHTTP2_FLAG_ACK) != 0;
-
-	if (f->type != NGHTTP2_CONTINUATION) {
-		h2c->continuations = 0;
-		h2c->head_at_ms = 0;
-	}
-	switch (f->type) {
-	case NGHTTP2_HEADERS:
-		return h2_judge_number(h2c, f->stream) != 0 ? -1 : h2_judge_ended(h2c, f->stream);
-	case NGHTTP2_DATA:
-		return h2_judge_ended(h2c, f->stream);
-	case NGHTTP2_GOAWAY:
-		return 0;
-	case NGHTTP2_RST_STREAM:
-		return h2_count_reset(h2c, "too many streams were reset by the client");
-	case NGHTTP2_CONTINUATION:
-		return ++h2c->continuations <= H2_CONTINUATIONS_MAX ? 0 :
-		    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, "too many CONTINUATION frames");
-	case NGHTTP2_WINDOW_UPDATE:
-		return h2_bucket_take(&h2c->window_updates, 1, h2_now(h2c)) ? 0 :
-		    h2_fatal(h2c, NGHTTP2_ENHANCE_YOUR_CALM, "too many WINDOW_UPDATE frames");
-	case NGHTTP2_SETTINGS:
-		return ack ? 0 : h2_count_glitch(h2c, H2_GLITCH_SETTINGS, "too many SETTINGS frames");
-	case NGHTTP2_PING:
-		return ack ? 0 : h2_count_glitch(h2c, 1, "too many PING frames");
-	case NGHTTP2_PRIORITY:
-		if (f->stream == 0)	/* RFC 9113 6.3 */
-			return h2_fatal(h2c, NGHTTP2_PROTOCOL_ERROR, "PRIORITY without a stream");
-		/* FALLTHROUGH */
-	default:
-		return h2_count_glitch(h2c, 1, "too many frames of no use");
-	}
-}
-
-/* Look at the frames that begin in p[0..n), before nghttp2 does; 0 or -1: one was too much. */
-static int
-h2_judge(struct h2_server *h2c, const uint8_t *p, size_t n)
-{
-	struct h2_scanned f;
-
-	while (h2_scan_next(&h2c->scan, &p, &n, &f))
-		if (h2_judge_frame(h2c, &f) != 0)
-			return -1;
-	return 0;
-}
-
 /* ---- heads */
 
 static int
@@ -173,11 +51,13 @@ h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	int32_t id = frame->hd.stream_id;
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-		return 0;	/* trailers: nobody asks for them */
+		return 0; /* trailers: nobody asks for them */
 	if (h2c->n_streams >= h2c->c.listen->max_streams) {
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);	/* RFC 9113 5.1.2 */
-		return h2_count_reset(h2c, "too many streams past MaxStreams") != 0 ?
-		    NGHTTP2_ERR_CALLBACK_FAILURE : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+		nghttp2_submit_rst_stream(
+		    ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM); /* RFC 9113 5.1.2 */
+		return h2_count_reset(h2c, "too many streams past MaxStreams") != 0
+		    ? NGHTTP2_ERR_CALLBACK_FAILURE
+		    : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
 	if ((h2s = h2_stream_new(h2c, id)) == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -194,7 +74,7 @@ h2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *nam
 	struct h2_server *h2c = arg;
 
 	(void)flags;
-	if (h2s == NULL || h2s->head == NULL)
+	if (h2s == NULL || h2s->state != H2S_HEAD)
 		return 0;
 	switch (h2_head_add(h2s->head, (struct span){ (const char *)name, name_n },
 	    (struct span){ (const char *)value, value_n })) {
@@ -216,10 +96,11 @@ h2_on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	struct h2_server *h2c = arg;
 
 	(void)name, (void)name_n, (void)value, (void)value_n, (void)flags;
-	nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-	    NGHTTP2_PROTOCOL_ERROR);
-	return h2_count_reset(h2c, "too many malformed requests") != 0 ?
-	    NGHTTP2_ERR_CALLBACK_FAILURE : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	nghttp2_submit_rst_stream(
+	    ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+	return h2_count_reset(h2c, "too many malformed requests") != 0
+	    ? NGHTTP2_ERR_CALLBACK_FAILURE
+	    : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 /* ---- frames that are complete */
@@ -283,13 +164,13 @@ h2_on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error, 
 
 /* Payload: a run goes on, or ends. */
 static int
-h2_on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
-    void *arg)
+h2_on_data_chunk(
+    nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
 	struct h2_server *h2c = arg;
 	struct h2_stream *h2s = h2_stream_find(h2c, id);
 	struct h2_run *run = &h2c->run;
-	uint8_t *mine = (uint8_t *)(uintptr_t)p;	/* what we handed to mem_recv */
+	uint8_t *mine = (uint8_t *)(uintptr_t)p; /* what we handed to mem_recv */
 
 	(void)flags;
 	if (h2s == NULL) {
@@ -340,11 +221,11 @@ h2_on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max, uint32_t *
     nghttp2_data_source *source, void *arg)
 {
 	struct h2_stream *h2s = source->ptr;
-	size_t n = h2s->out.bytes < max ? h2s->out.bytes : max;
+	size_t n = h2_queue_bytes(&h2s->out) < max ? h2_queue_bytes(&h2s->out) : max;
 
 	(void)ng, (void)id, (void)buf, (void)arg;
 	*flags = NGHTTP2_DATA_FLAG_NO_COPY;
-	if (n == h2s->out.bytes) {
+	if (n == h2_queue_bytes(&h2s->out)) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		h2s->attached_data = false;
 		if (!h2s->end_out)
@@ -375,11 +256,11 @@ h2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *hd, si
 static void
 h2_on_stream_sent(struct h2_stream *h2s, const nghttp2_frame *frame)
 {
-	if (frame->hd.type == NGHTTP2_DATA && h2s->out.bytes == 0)
+	if (frame->hd.type == NGHTTP2_DATA && h2_queue_bytes(&h2s->out) == 0)
 		h2_pend(h2s, H2P_ROOM);
 	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
 		/* What was written after nghttp2 had asked for it. */
-		if (h2s->out.bytes > 0 || h2s->end_out)
+		if (h2_queue_bytes(&h2s->out) > 0 || h2s->end_out)
 			h2_session_resume(h2s);
 	} else {
 		h2s->end_sent = true;
@@ -471,29 +352,32 @@ h2_session_greet(struct h2_server *h2c)
 		/* MAX_CONCURRENT_STREAMS: h2_session_greeting */
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2c->window },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_LIST_MAX },
-		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },	/* RFC 8441 3 */
-		/* All streams are equal: what a client says of priorities would let one starve others. */
+		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 }, /* RFC 8441 3 */
+		/*
+		 * All streams are equal: what a client says of priorities would let one starve
+		 * others.
+		 */
 		{ NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
 	};
 
 	if (connection < H2_WINDOW_CONNECTION_MIN)
 		connection = H2_WINDOW_CONNECTION_MIN;
-	return nghttp2_submit_settings(h2c->ng, NGHTTP2_FLAG_NONE, iv,
-	    sizeof(iv) / sizeof(iv[0])) == 0 &&
-	    nghttp2_session_set_local_window_size(h2c->ng, NGHTTP2_FLAG_NONE, 0,
-	    (int32_t)connection) == 0 ? 0 : -1;
+	return nghttp2_submit_settings(
+		   h2c->ng, NGHTTP2_FLAG_NONE, iv, sizeof(iv) / sizeof(iv[0])) == 0 &&
+		nghttp2_session_set_local_window_size(
+		    h2c->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)connection) == 0
+	    ? 0
+	    : -1;
 }
 
 int
 h2_session_start(struct h2_server *h2c)
 {
-	nghttp2_mem mem = { NULL, h2_mem_malloc, h2_mem_free, h2_mem_calloc, h2_mem_realloc };
 	nghttp2_session_callbacks *cb = h2_callbacks();
 	nghttp2_option *o = h2_options();
 	int ret = -1;
 
-	if (cb != NULL && o != NULL &&
-	    nghttp2_session_server_new3(&h2c->ng, cb, h2c, o, &mem) == 0)
+	if (cb != NULL && o != NULL && nghttp2_session_server_new2(&h2c->ng, cb, h2c, o) == 0)
 		ret = 0;
 	nghttp2_option_del(o);
 	nghttp2_session_callbacks_del(cb);
@@ -505,10 +389,12 @@ size_t
 h2_session_greeting(const struct h2_server *h2c, uint8_t *frame, size_t n)
 {
 	uint32_t streams = (uint32_t)h2c->c.listen->max_streams;
-	const uint8_t entry[] = { 0, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint8_t)(streams >> 24),
-		(uint8_t)(streams >> 16), (uint8_t)(streams >> 8), (uint8_t)streams };
+	const uint8_t entry[] = { 0, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+		(uint8_t)(streams >> 24), (uint8_t)(streams >> 16), (uint8_t)(streams >> 8),
+		(uint8_t)streams };
 
-	if (n < H2_FRAME_HEADER || frame[3] != NGHTTP2_SETTINGS || frame[2] > UINT8_MAX - sizeof(entry))
+	if (n < H2_FRAME_HEADER || frame[3] != NGHTTP2_SETTINGS ||
+	    frame[2] > UINT8_MAX - sizeof(entry))
 		return n;
 	memcpy(frame + n, entry, sizeof(entry));
 	frame[2] = (uint8_t)(frame[2] + sizeof(entry));
@@ -539,14 +425,20 @@ h2_session_resume(struct h2_stream *h2s)
 {
 	nghttp2_data_provider from = { .source.ptr = h2s, .read_callback = h2_on_read };
 	struct h2_server *h2c = h2s->h2c;
+	int ret;
 
 	if (h2s->closed || h2s->reset || h2s->end_sent)
 		return;
 	h2_dirty(h2c);
-	/* Fails while its last frame waits to be sent (NGHTTP2_ERR_DATA_EXIST): it is tried again after that. */
-	if (!h2s->attached_data && nghttp2_submit_data(h2c->ng, NGHTTP2_FLAG_END_STREAM,
-	    h2s->id, &from) == 0)
-		h2s->attached_data = true;
+	if (h2s->attached_data)
+		return;
+	ret = nghttp2_submit_data(h2c->ng, NGHTTP2_FLAG_END_STREAM, h2s->id, &from);
+	if (ret == NGHTTP2_ERR_NOMEM) {
+		h2c->ng_broken = true;
+		transport_break(&h2c->c.t, ENOMEM);
+	}
+	/* NGHTTP2_ERR_DATA_EXIST: its last frame waits to be sent; it is tried again after that. */
+	h2s->attached_data = ret == 0;
 }
 
 void
@@ -619,13 +511,16 @@ h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_fie
 		h2_nv_add(nv, &n, SPAN_LIT("content-length"), span_from_str(length));
 	}
 	h2_dirty(h2s->h2c);
-	return nghttp2_submit_headers(h2s->h2c->ng, end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE,
-	    h2s->id, NULL, nv, n, NULL) == 0 ? 0 : -1;
+	return nghttp2_submit_headers(h2s->h2c->ng,
+		   end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE, h2s->id, NULL, nv, n,
+		   NULL) == 0
+	    ? 0
+	    : -1;
 }
 
 int
-h2_session_inform(struct h2_stream *h2s, unsigned status, const struct http_field *field,
-    size_t n_fields)
+h2_session_inform(
+    struct h2_stream *h2s, unsigned status, const struct http_field *field, size_t n_fields)
 {
 	nghttp2_nv nv[H2_NV_MAX];
 	char status_text[16];
@@ -637,6 +532,8 @@ h2_session_inform(struct h2_stream *h2s, unsigned status, const struct http_fiel
 		if (h2_field_may_go(&field[i]))
 			h2_nv_add(nv, &n, field[i].name, span_trim(field[i].value));
 	h2_dirty(h2s->h2c);
-	return nghttp2_submit_headers(h2s->h2c->ng, NGHTTP2_FLAG_NONE, h2s->id, NULL, nv, n,
-	    NULL) == 0 ? 0 : -1;
+	return nghttp2_submit_headers(
+		   h2s->h2c->ng, NGHTTP2_FLAG_NONE, h2s->id, NULL, nv, n, NULL) == 0
+	    ? 0
+	    : -1;
 }

@@ -1,14 +1,14 @@
 /*
- * Streams of an HTTP/2 connection: the seam's operations, and what waits for
- * their users.  See h2_int.h.
+ * Streams of an HTTP/2 connection: the seam's operations, and what waits for their users.  See
+ * h2_int.h.
  *
- * The life of a stream: nghttp2 opens it (h2_stream_new), its head is handed
- * up as a request, the user responds or accepts, closes or aborts; nghttp2 closes
- * it when both sides have ended or one has reset it (H2P_CLOSED).  It is freed when nghttp2 and the user
- * are both through with it, by h2_process and nowhere else.
+ * The life of a stream: nghttp2 opens it (h2_stream_new), its head is handed up as a request,
+ * the user responds or accepts, closes or aborts; nghttp2 closes it when both sides have ended
+ * or one has reset it (H2P_CLOSED).  It is freed when nghttp2 and the user are both through with
+ * it, by h2_process and nowhere else.
  *
- * Flow control is the back-pressure: a byte's window is given back when the user has taken
- * it, so what waits in `in` is bounded by the stream's window.
+ * Flow control is the back-pressure: a byte's window is given back when the user has taken it,
+ * so what waits in `in` is bounded by the stream's window.
  */
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +73,8 @@ h2_stream_free(struct h2_stream *h2s)
 {
 	struct h2_server *h2c = h2s->h2c;
 
-	h2_head_free(h2s->head);
+	if (h2s->state == H2S_HEAD)
+		h2_head_free(h2s->head);
 	h2_queue_clear(&h2s->in);
 	h2_queue_clear(&h2s->out);
 	if ((*h2s->prev = h2s->next) != NULL)
@@ -87,7 +88,7 @@ h2_stream_free(struct h2_stream *h2s)
 static void
 h2_stream_drop_in(struct h2_stream *h2s)
 {
-	h2_session_consume(h2s, h2s->in.bytes);
+	h2_session_consume(h2s, h2_queue_bytes(&h2s->in));
 	h2_queue_clear(&h2s->in);
 }
 
@@ -100,7 +101,7 @@ h2_stream_give(struct h2_stream *h2s, uint8_t *p, size_t n)
 
 	while (used < n) {
 		if ((ev = h2s->s.ev) == NULL)
-			return n;	/* nobody is there: dropped */
+			return n; /* nobody is there: dropped */
 		if (h2s->s.holds != 0)
 			break;
 		part = n - used;
@@ -125,11 +126,11 @@ h2_stream_deliver(struct h2_stream *h2s)
 	struct h2_block *b;
 	size_t n, used;
 
-	while ((b = h2s->in.head) != NULL) {
+	while ((b = h2s->in.first) != NULL) {
 		n = b->n - b->off;
 		used = h2_stream_give(h2s, b->data + b->off, n);
 		/* The user may have left and the queue with it. */
-		if (h2s->in.head != b)
+		if (h2s->in.first != b)
 			return;
 		h2_session_consume(h2s, used);
 		h2_queue_consume(&h2s->in, used);
@@ -149,7 +150,7 @@ h2_deliver_run(struct h2_server *h2c)
 	h2c->run.s = NULL;
 	if (run.s == NULL)
 		return;
-	if (run.s->in.bytes == 0 || run.s->s.ev == NULL)
+	if (h2_queue_bytes(&run.s->in) == 0 || run.s->s.ev == NULL)
 		used = h2_stream_give(run.s, run.p, run.n);
 	h2_session_consume(run.s, used);
 	if (used == run.n)
@@ -166,7 +167,7 @@ h2_stream_end(struct h2_stream *h2s)
 {
 	const struct stream_events *ev = h2s->s.ev;
 
-	if (ev == NULL || h2s->in.bytes > 0)
+	if (ev == NULL || h2_queue_bytes(&h2s->in) > 0)
 		return;
 	if (h2s->is_websocket && h2s->state == H2S_REQUEST) {
 		/* RFC 8441 5: a FIN within the handshake. */
@@ -189,7 +190,7 @@ h2_stream_closed(struct h2_stream *h2s)
 
 	if (ev != NULL) {
 		if (h2s->end_in && h2s->end_sent && h2s->error == NGHTTP2_NO_ERROR)
-			return;		/* it is the user's to close it */
+			return; /* it is the user's to close it */
 		h2s->s.ev = NULL;
 		snprintf(why, sizeof(why), "the stream was reset (%s)",
 		    nghttp2_http2_strerror(h2s->error));
@@ -203,8 +204,8 @@ h2_stream_closed(struct h2_stream *h2s)
 
 /* Refuse what never became a request. */
 static void
-h2_stream_refuse(struct h2_stream *h2s, const struct stream_request *r, unsigned status,
-    const char *why)
+h2_stream_refuse(
+    struct h2_stream *h2s, const struct stream_request *r, unsigned status, const char *why)
 {
 	static const struct http_field fields[] = {
 		{ SPAN_LIT("content-type"), SPAN_LIT("text/plain; charset=utf-8") },
@@ -214,10 +215,11 @@ h2_stream_refuse(struct h2_stream *h2s, const struct stream_request *r, unsigned
 	uint64_t length = strlen(why) + 1;
 
 	h2s->responded = true;
-	if (h2_session_respond(h2s, status, fields, status == 503 ? 2 : 1, &length,
-	    h2s->is_head) == -1 || (!h2s->is_head &&
-	    (h2_queue_append(&h2s->out, why, (size_t)length - 1) == -1 ||
-	    h2_queue_append(&h2s->out, "\n", 1) == -1))) {
+	if (h2_session_respond(h2s, status, fields, status == 503 ? 2 : 1, &length, h2s->is_head) ==
+		-1 ||
+	    (!h2s->is_head &&
+		(h2_queue_append(&h2s->out, why, (size_t)length - 1) == -1 ||
+		    h2_queue_append(&h2s->out, "\n", 1) == -1))) {
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 	} else {
 		h2s->end_out = true;
@@ -246,7 +248,7 @@ h2_stream_request(struct h2_stream *h2s)
 	nghttp2_session_change_extpri_stream_priority(h2c->ng, h2s->id, &pri, 1);
 	status = h2_head_judge(hd, h2s->no_body_in, &head, &r, &why);
 	h2s->state = H2S_REQUEST;
-	h2s->head = NULL;
+	h2s->response_left = 0; /* where the head stood */
 	h2s->is_head = span_eq(head.method, SPAN_LIT("HEAD"));
 	h2s->is_websocket = r.ws != WS_REQUEST_NONE;
 	if (status == 0 && h2c->c.refuse != 0) {
@@ -279,11 +281,11 @@ h2_process_one(struct h2_server *h2c, struct h2_stream *h2s)
 	if ((what & H2P_END) != 0)
 		h2_stream_end(h2s);
 	if ((what & H2P_ROOM) != 0 && h2s->s.ev != NULL && h2s->s.ev->room != NULL &&
-	    h2s->out.bytes == 0)
+	    h2_queue_bytes(&h2s->out) == 0)
 		h2s->s.ev->room(&h2s->s);
 	if ((what & H2P_CLOSED) != 0) {
 		if (h2s->listed)
-			h2s->pend |= H2P_CLOSED;	/* something else came up: that first */
+			h2s->pend |= H2P_CLOSED; /* something else came up: that first */
 		else
 			h2_stream_closed(h2s);
 	}
@@ -338,8 +340,8 @@ static int
 h2_op_respond(struct stream *s, const struct stream_response *r)
 {
 	struct h2_stream *h2s = h2s_of(s);
-	const uint64_t *length = r->body == HTTP_BODY_LENGTH && r->status != 204 ?
-	    &r->content_length : NULL;
+	const uint64_t *length =
+	    r->body == HTTP_BODY_LENGTH && r->status != 204 ? &r->content_length : NULL;
 
 	if (!h2_stream_open(h2s) || h2s->state != H2S_REQUEST || h2s->responded)
 		return -1;
@@ -379,13 +381,14 @@ h2_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 		return -1;
 	}
 	h2s->state = H2S_WEBSOCKET;
+	h2s->linger_at_ms = 0;
 	/* What the user lets wait is what the client may send unasked. */
 	budget = s->ev != NULL && s->ev->budget != NULL ? s->ev->budget(s) : 0;
 	if (budget > H2_STREAM_WINDOW_MAX)
 		budget = H2_STREAM_WINDOW_MAX;
 	if (budget > h2s->h2c->window)
-		nghttp2_session_set_local_window_size(h2s->h2c->ng, NGHTTP2_FLAG_NONE, h2s->id,
-		    (int32_t)budget);
+		nghttp2_session_set_local_window_size(
+		    h2s->h2c->ng, NGHTTP2_FLAG_NONE, h2s->id, (int32_t)budget);
 	return 0;
 }
 
@@ -429,7 +432,7 @@ h2_op_end(struct stream *s)
 	if (h2s->end_out || !h2s->responded)
 		return;
 	if (h2s->state == H2S_REQUEST && h2s->length_known && h2s->response_left > 0)
-		return;		/* cut short: stream_close will break it off */
+		return; /* cut short: stream_close will break it off */
 	h2s->end_out = true;
 	h2_session_resume(h2s);
 }
@@ -451,7 +454,7 @@ h2_op_close(struct stream *s, uint64_t linger_ms)
 		/* The client must see that the body is not whole. */
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 	} else if (h2s->state == H2S_REQUEST && h2s->end_sent && !h2s->end_in) {
-		h2_session_reset(h2s, NGHTTP2_NO_ERROR);	/* RFC 9113 8.1 */
+		h2_session_reset(h2s, NGHTTP2_NO_ERROR); /* RFC 9113 8.1 */
 	} else if (h2s->state == H2S_WEBSOCKET && !h2s->end_in) {
 		h2s->linger_at_ms = loop_now_ms(h2c->c.t.loop) + linger_ms;
 		if (h2c->linger_at_ms == 0 || h2s->linger_at_ms < h2c->linger_at_ms) {
@@ -467,7 +470,8 @@ h2_streams_linger(struct h2_server *h2c, uint64_t now_ms)
 	uint64_t next = 0;
 
 	for (struct h2_stream *h2s = h2c->streams; h2s != NULL; h2s = h2s->next) {
-		if (h2s->linger_at_ms == 0 || h2s->closed || h2s->end_in)
+		if (h2s->state != H2S_WEBSOCKET || h2s->linger_at_ms == 0 || h2s->closed ||
+		    h2s->end_in)
 			continue;
 		if (h2s->linger_at_ms <= now_ms)
 			h2_session_reset(h2s, NGHTTP2_CANCEL);
@@ -491,8 +495,8 @@ h2_op_abort(struct stream *s)
 		return;
 	}
 	/* RFC 8441 5: CANCEL is what a RST is to TCP; a response that breaks off is our fault. */
-	h2_session_reset(h2s, h2s->state == H2S_REQUEST && h2s->responded ?
-	    NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL);
+	h2_session_reset(h2s,
+	    h2s->state == H2S_REQUEST && h2s->responded ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL);
 }
 
 static void
@@ -500,14 +504,14 @@ h2_op_flow(struct stream *s)
 {
 	struct h2_stream *h2s = h2s_of(s);
 
-	if (s->holds == 0 && (h2s->in.bytes > 0 || (h2s->end_in && !h2s->end_told)))
+	if (s->holds == 0 && (h2_queue_bytes(&h2s->in) > 0 || (h2s->end_in && !h2s->end_told)))
 		h2_pend(h2s, H2P_DELIVER);
 }
 
 static size_t
 h2_op_queued(const struct stream *s)
 {
-	return h2s_of(s)->out.bytes;
+	return h2_queue_bytes(&h2s_of(s)->out);
 }
 
 static size_t

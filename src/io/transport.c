@@ -7,6 +7,8 @@
  * one that was idle for a while becomes cold again.  Invariants: io is NULL while cold; a cold transport wants to read, has no
  * queue and is not broken; after transport_close nothing is called up any more.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -424,6 +426,12 @@ transport_send_fin(struct transport *t)
 	}
 	t->fin_sent = true;
 	shutdown(t->fd, SHUT_WR);
+}
+
+void
+transport_limit_unsent(struct transport *t, int n)
+{
+	setsockopt(t->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &n, sizeof(n));
 }
 
 void

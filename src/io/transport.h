@@ -115,6 +115,12 @@ size_t transport_queued(const struct transport *t);
 /* Whether `readable` is to be called.  What TLS holds already is not forgotten. */
 void transport_want_read(struct transport *t, bool want);
 
+/*
+ * The kernel is to take no more than about n bytes that it cannot send yet, so that what is written next need not
+ * wait behind them.  TCP only; nothing elsewhere.
+ */
+void transport_limit_unsent(struct transport *t, int n);
+
 /* Send a FIN (with TLS close_notify before it) behind all that was written. */
 void transport_fin(struct transport *t);
 

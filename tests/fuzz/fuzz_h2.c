@@ -1,10 +1,11 @@
 /*
- * Fuzzes the HTTP/2 server (src/http/h2_*.c, http_server.c) over a socketpair: what a client may send, and what a user of
- * its streams may do, in any order.
+ * Fuzzes the HTTP/2 server (src/http/h2_*.c, http_server.c) over a socketpair: what a client may
+ * send, and what a user of its streams may do, in any order.
  *
- * Input: a byte whose lowest bit says whether the preface is left out, then operations: a byte that says which, and its
- * arguments (see h2_operation).  Oracles: the rules of the seam (http/stream.h) as seen by the user, and of what comes
- * out: whole frames, SETTINGS first, none larger than 16 KiB, no stream that the client did not open, no HEADERS or DATA behind
+ * Input: a byte whose lowest bit says whether the preface is left out, then operations: a byte
+ * that says which, and its arguments (see h2_operation).  Oracles: the rules of the seam
+ * (http/stream.h) as seen by the user, and of what comes out: whole frames, SETTINGS first, none
+ * larger than 16 KiB, no stream that the client did not open, no HEADERS or DATA behind
  * END_STREAM or RST_STREAM, no DATA past the client's windows.
  */
 #include <sys/socket.h>
@@ -21,21 +22,21 @@
 #include "oracle.h"
 
 #define H2_USERS 16
-#define H2_IDS 256		/* streams whose state is followed */
-#define H2_QUEUE_MAX (256 << 10)	/* what a user lets wait */
+#define H2_IDS 256		 /* streams whose state is followed */
+#define H2_QUEUE_MAX (256 << 10) /* what a user lets wait */
 
 enum h2_mode { MODE_ECHO, MODE_LENGTH, MODE_EOF, MODE_REFUSE, MODE_ABORT, MODE_SILENT, MODES };
 
 struct h2_user {
-	struct stream *s;	/* NULL: free */
-	size_t budget;		/* what it said last */
+	struct stream *s; /* NULL: free */
+	size_t budget;	  /* what it said last */
 	bool asked, ended, accepted, responded, length, done;
 	size_t left;
 };
 
 struct h2_seen {
 	bool headers, over;
-	int64_t window;		/* what the client lets us send */
+	int64_t window; /* what the client lets us send */
 };
 
 static struct {
@@ -98,7 +99,7 @@ user_bytes(struct stream *s, uint8_t *p, size_t n)
 	ORACLE(n > 0);
 	ORACLE(u->asked && n <= u->budget);
 	u->asked = false;
-	memset(p, 'x', n);	/* it may be written into */
+	memset(p, 'x', n); /* it may be written into */
 	if (u->accepted)
 		user_write(u, p, n);
 	if (stream_queued(s) > 8192)
@@ -156,8 +157,11 @@ static void
 user_respond(struct h2_user *u, bool length)
 {
 	static const struct http_field field = { SPAN_LIT("X-Field"), SPAN_LIT("value") };
-	struct stream_response r = { .status = 200, .field = &field, .n_fields = 1,
-	    .body = length ? HTTP_BODY_LENGTH : HTTP_BODY_EOF, .content_length = 20000 };
+	struct stream_response r = { .status = 200,
+		.field = &field,
+		.n_fields = 1,
+		.body = length ? HTTP_BODY_LENGTH : HTTP_BODY_EOF,
+		.content_length = 20000 };
 
 	if (u->responded || u->accepted)
 		return;
@@ -226,8 +230,8 @@ on_request(void *arg, struct stream *s, const struct stream_request *r)
 }
 
 static void
-on_refused(void *arg, const struct stream_info *info, const struct stream_request *r, unsigned status,
-    const char *why)
+on_refused(void *arg, const struct stream_info *info, const struct stream_request *r,
+    unsigned status, const char *why)
 {
 	(void)arg;
 	(void)r;
@@ -251,7 +255,7 @@ on_closed(void *arg, const struct stream_info *info)
 	(void)info;
 	h2.n_closed++;
 	for (size_t i = 0; i < H2_USERS; i++)
-		ORACLE(h2.user[i].s == NULL);	/* each was told before */
+		ORACLE(h2.user[i].s == NULL); /* each was told before */
 }
 
 /* ---- what comes out */
@@ -265,7 +269,7 @@ out_frame(const uint8_t *f, size_t n)
 	ORACLE(n <= 16384);
 	ORACLE((id & 0x80000000) == 0);
 	if (!h2.settings_seen)
-		ORACLE(f[3] == 4 && (f[4] & 1) == 0);	/* the server's preface */
+		ORACLE(f[3] == 4 && (f[4] & 1) == 0); /* the server's preface */
 	h2.settings_seen = true;
 	switch (f[3]) {
 	case 0:
@@ -314,7 +318,8 @@ out_read(bool http2)
 	size_t at, n;
 	ssize_t got;
 
-	while ((got = recv(h2.fd, h2.out + h2.out_n, sizeof(h2.out) - h2.out_n, MSG_DONTWAIT)) > 0) {
+	while (
+	    (got = recv(h2.fd, h2.out + h2.out_n, sizeof(h2.out) - h2.out_n, MSG_DONTWAIT)) > 0) {
 		h2.out_n += (size_t)got;
 		if (!http2) {
 			h2.out_n = 0;
@@ -387,7 +392,10 @@ client_frame(uint8_t type, uint8_t flags, uint32_t id, const uint8_t *p, size_t 
 	if (n > 0)
 		memcpy(f + 9, p, n);
 	client_send(f, 9 + n);
-	/* Windows that the input opens are followed roughly: only as long as it leaves them alone. */
+	/*
+	 * Windows that the input opens are followed roughly: only as long as it leaves them
+	 * alone.
+	 */
 	if (type == 4 || type == 8)
 		h2.windows_known = false;
 }
@@ -555,13 +563,13 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	ORACLE((h2.loop = loop_new()) != NULL);
-	h2.listen.name = (char *)(uintptr_t)"fuzz";
+	h2.listen.name = (char *)(uintptr_t) "fuzz";
 	h2.listen.http2 = true;
 	h2.listen.max_streams = 8;
 	h2.listen.idle_connection_timeout_ms = 60000;
 	h2.route.action = CONFIG_ACTION_ECHO;
 	h2.route.ws.buffer_limit = 8192;
-	h2.config.refs = 1000000000;	/* never freed */
+	h2.config.refs = 1000000000; /* never freed */
 	h2.config.server.handshake_timeout_ms = 60000;
 	h2.config.listen = &h2.listen;
 	h2.config.n_listen = 1;

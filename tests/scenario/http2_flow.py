@@ -325,6 +325,25 @@ def test_http2_small_messages_pass_a_large_one(t):
     sender.join()
 
 
+def test_http2_little_waits_in_the_kernel(t):
+    """A client on a slow link: what the gateway has written, but could not send yet, is no more than a few frames."""
+    route, folder = static(t)
+    with open(folder / "a.bin", "wb") as file:
+        file.truncate(100 * MIB)
+    daemon = t.daemon(ini(ECHO + route))
+    client = H2(t, daemon.port("main"), window=2**31 - 1, receive_buffer=32768)
+    client.c.increment_flow_control_window(2**30)
+    client.hold_windows = True
+    echo = client.open_ws("/ws")
+    bulk = client.request("/files/a.bin", wait=False)
+    client.wait(lambda: len(bulk.buffer) > MIB, "the file")
+    time.sleep(0.3)  # the buffers fill
+    before = len(bulk.buffer)
+    echo.text("small")
+    echo.expect(TEXT, "small")
+    assert len(bulk.buffer) - before < 800_000, f"{len(bulk.buffer) - before} bytes came before"
+
+
 def test_http2_streams_take_turns(t):
     """Two equal transfers on one connection: DATA frames alternate, none larger than 16 KiB."""
     route, folder = static(t)

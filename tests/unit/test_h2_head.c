@@ -16,7 +16,10 @@ struct judged {
 	unsigned status;
 };
 
-/* fields: "name=value" one after another, ending with NULL; '=' is the first one behind the first byte. */
+/*
+ * fields: "name=value" one after another, ending with NULL; '=' is the first one behind the
+ * first byte.
+ */
 static void
 judge(struct judged *j, bool no_body, const char *const *fields)
 {
@@ -25,8 +28,10 @@ judge(struct judged *j, bool no_body, const char *const *fields)
 	for (; *fields != NULL; fields++) {
 		const char *eq = strchr(*fields + 1, '=');
 
-		ck_assert_int_eq(h2_head_add(j->hd, (struct span){ *fields, (size_t)(eq - *fields) },
-		    span_from_str(eq + 1)), H2_HEAD_ADDED);
+		ck_assert_int_eq(
+		    h2_head_add(j->hd, (struct span){ *fields, (size_t)(eq - *fields) },
+			span_from_str(eq + 1)),
+		    H2_HEAD_ADDED);
 	}
 	j->status = h2_head_judge(j->hd, no_body, &j->head, &j->r, &j->why);
 	ck_assert((j->status == 0) == (j->why == NULL));
@@ -41,15 +46,17 @@ expect_span(struct span s, const char *text)
 }
 
 #define GET ":method=GET", ":scheme=https", ":path=/a/b?c=d"
-#define WS ":method=CONNECT", ":protocol=websocket", ":scheme=https", ":path=/ws", \
-	":authority=example.com"
+#define WS                                                                      \
+	":method=CONNECT", ":protocol=websocket", ":scheme=https", ":path=/ws", \
+	    ":authority=example.com"
 
 START_TEST(h2_head_ordinary_request)
 {
 	struct judged j;
 
-	judge(&j, true, (const char *[]){ GET, ":authority=example.com:8443", "x-a=1", "cookie=a=1",
-	    "x-b=", "cookie=b=2; c=3", "x-a=2", NULL });
+	judge(&j, true,
+	    (const char *[]){ GET, ":authority=example.com:8443", "x-a=1", "cookie=a=1",
+		"x-b=", "cookie=b=2; c=3", "x-a=2", NULL });
 	ck_assert_uint_eq(j.status, 0);
 	ck_assert_int_eq(j.r.ws, WS_REQUEST_NONE);
 	expect_span(j.head.method, "GET");
@@ -66,7 +73,7 @@ START_TEST(h2_head_ordinary_request)
 	expect_span(j.head.field[1].value, "");
 	expect_span(j.head.field[2].value, "2");
 	expect_span(j.head.field[3].name, "cookie");
-	expect_span(j.head.field[3].value, "a=1; b=2; c=3");	/* RFC 9113 8.2.3 */
+	expect_span(j.head.field[3].value, "a=1; b=2; c=3"); /* RFC 9113 8.2.3 */
 	h2_head_free(j.hd);
 }
 END_TEST
@@ -93,13 +100,15 @@ START_TEST(h2_head_websocket)
 {
 	struct judged j;
 
-	judge(&j, false, (const char *[]){ WS, "sec-websocket-version=13", "origin=https://o", NULL });
+	judge(&j, false,
+	    (const char *[]){ WS, "sec-websocket-version=13", "origin=https://o", NULL });
 	ck_assert_uint_eq(j.status, 0);
 	ck_assert_int_eq(j.r.ws, WS_REQUEST_OK);
 	expect_span(j.head.path, "/ws");
 	h2_head_free(j.hd);
-	judge(&j, false, (const char *[]){ ":method=CONNECT", ":protocol=WebSocket", ":scheme=http",
-	    ":path=/", ":authority=[::1]:80", "sec-websocket-version=13", NULL });
+	judge(&j, false,
+	    (const char *[]){ ":method=CONNECT", ":protocol=WebSocket", ":scheme=http", ":path=/",
+		":authority=[::1]:80", "sec-websocket-version=13", NULL });
 	ck_assert_int_eq(j.r.ws, WS_REQUEST_OK);
 	h2_head_free(j.hd);
 	judge(&j, false, (const char *[]){ WS, "sec-websocket-version=8", NULL });
@@ -109,7 +118,8 @@ START_TEST(h2_head_websocket)
 	judge(&j, false, (const char *[]){ WS, NULL });
 	ck_assert_int_eq(j.r.ws, WS_REQUEST_BAD_VERSION);
 	h2_head_free(j.hd);
-	judge(&j, false, (const char *[]){ WS, "sec-websocket-version=13", "content-length=1", NULL });
+	judge(&j, false,
+	    (const char *[]){ WS, "sec-websocket-version=13", "content-length=1", NULL });
 	ck_assert_int_eq(j.r.ws, WS_REQUEST_BAD);
 	h2_head_free(j.hd);
 }
@@ -148,7 +158,8 @@ START_TEST(h2_head_refusals)
 		{ 400, true, { GET, ":authority=a", "upgrade=websocket", NULL } },
 		{ 400, true, { GET, ":authority=a", "te=gzip", NULL } },
 		{ 400, true, { GET, ":authority=a", "content-length=5", NULL } },
-		{ 400, false, { GET, ":authority=a", "content-length=5", "content-length=5", NULL } },
+		{ 400, false,
+		    { GET, ":authority=a", "content-length=5", "content-length=5", NULL } },
 		{ 400, false, { GET, ":authority=a", "content-length=+5", NULL } },
 		{ 400, false, { GET, ":authority=a", "content-length=", NULL } },
 		{ 400, false, { GET, ":authority=a", "content-length=9223372036854775808", NULL } },
@@ -160,21 +171,26 @@ START_TEST(h2_head_refusals)
 		{ 400, true, { ":method=GET", ":scheme=http", ":path=/#", ":authority=a", NULL } },
 		{ 400, true, { ":method=GET", ":scheme=http", ":path=/ x", ":authority=a", NULL } },
 		{ 400, true, { ":method=GET", ":scheme=http", ":path=/%2", ":authority=a", NULL } },
-		{ 400, true, { ":method=GET", ":scheme=http", ":path=/\r\n", ":authority=a", NULL } },
+		{ 400, true,
+		    { ":method=GET", ":scheme=http", ":path=/\r\n", ":authority=a", NULL } },
 		{ 400, true, { ":method=CONNECT", NULL } },
 		{ 400, true, { ":method=CONNECT", ":authority=a", ":path=/", NULL } },
 		{ 400, true, { ":method=CONNECT", ":authority=a", ":scheme=http", NULL } },
 		{ 501, true, { ":method=CONNECT", ":authority=a:1", NULL } },
-		{ 501, false, { ":method=CONNECT", ":protocol=x", ":scheme=http", ":path=/",
-		    ":authority=a", NULL } },
-		{ 400, false, { ":method=CONNECT", ":protocol=x y", ":scheme=http", ":path=/",
-		    ":authority=a", NULL } },
-		{ 400, false, { ":method=CONNECT", ":protocol=websocket", ":path=/", ":authority=a",
-		    NULL } },
-		{ 400, false, { ":method=CONNECT", ":protocol=websocket", ":scheme=http",
-		    ":authority=a", NULL } },
-		{ 400, false, { ":method=CONNECT", ":protocol=websocket", ":scheme=http", ":path=/",
-		    "host=a", NULL } },
+		{ 501, false,
+		    { ":method=CONNECT", ":protocol=x", ":scheme=http", ":path=/", ":authority=a",
+			NULL } },
+		{ 400, false,
+		    { ":method=CONNECT", ":protocol=x y", ":scheme=http", ":path=/", ":authority=a",
+			NULL } },
+		{ 400, false,
+		    { ":method=CONNECT", ":protocol=websocket", ":path=/", ":authority=a", NULL } },
+		{ 400, false,
+		    { ":method=CONNECT", ":protocol=websocket", ":scheme=http", ":authority=a",
+			NULL } },
+		{ 400, false,
+		    { ":method=CONNECT", ":protocol=websocket", ":scheme=http", ":path=/", "host=a",
+			NULL } },
 	};
 	struct judged j;
 
@@ -230,21 +246,24 @@ START_TEST(h2_head_limits)
 		h2_head_add(hd, i < HTTP1_MAX_FIELDS - 1 ? span_from_str(name) : SPAN_LIT("cookie"),
 		    SPAN_LIT("v"));
 	}
-	ck_assert_uint_eq(h2_head_judge(hd, true, &head, &r, &why), 400);	/* no pseudo-header fields */
+	ck_assert_uint_eq(
+	    h2_head_judge(hd, true, &head, &r, &why), 400); /* no pseudo-header fields */
 	h2_head_add(hd, SPAN_LIT("one-more"), SPAN_LIT("v"));
 	ck_assert_uint_eq(h2_head_judge(hd, true, &head, &r, &why), 431);
 	h2_head_free(hd);
 
 	hd = h2_head_new();
-	ck_assert_int_eq(h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }), H2_HEAD_ADDED);
+	ck_assert_int_eq(
+	    h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }), H2_HEAD_ADDED);
 	ck_assert_uint_eq(h2_head_judge(hd, true, &head, &r, &why), 400);
-	ck_assert_int_eq(h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }), H2_HEAD_ADDED);
+	ck_assert_int_eq(
+	    h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }), H2_HEAD_ADDED);
 	ck_assert_uint_eq(h2_head_judge(hd, true, &head, &r, &why), 431);
 	for (int i = 0; i < 24; i++)
-		ck_assert_int_eq(h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }),
-		    H2_HEAD_ADDED);
-	ck_assert_int_eq(h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }),
-	    H2_HEAD_IS_BOMB);
+		ck_assert_int_eq(
+		    h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }), H2_HEAD_ADDED);
+	ck_assert_int_eq(
+	    h2_head_add(hd, SPAN_LIT("a"), (struct span){ big, 20000 }), H2_HEAD_IS_BOMB);
 	h2_head_free(hd);
 
 	/* A path that HTTP/1.1 would not take is too large as well. */
@@ -268,8 +287,9 @@ START_TEST(h2_head_survives_without_memory)
 		ck_assert_ptr_nonnull(hd = h2_head_new());
 		mem_fail_nth(nth);
 		for (int i = 0; i < 90; i++)
-			failed |= h2_head_add(hd, i % 3 == 0 ? SPAN_LIT("cookie") : SPAN_LIT("a-name"),
-			    SPAN_LIT("a value that takes room")) == H2_HEAD_NO_MEMORY;
+			failed |=
+			    h2_head_add(hd, i % 3 == 0 ? SPAN_LIT("cookie") : SPAN_LIT("a-name"),
+				SPAN_LIT("a value that takes room")) == H2_HEAD_NO_MEMORY;
 		ck_assert(failed || mem_fail_pending());
 		mem_fail_nth(0);
 		h2_head_free(hd);

@@ -6,10 +6,10 @@
 #include "unit.h"
 
 static const uint8_t stream[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    "\0\0\0\4\0\0\0\0\0"			/* SETTINGS */
-    "\0\0\5\0\1\200\0\0\3hello"			/* DATA, with the reserved bit */
-    "\0\0\0\377\377\177\377\377\377"		/* a frame that nobody knows */
-    "\0\1\2\1\4\0\0\0\5";			/* HEADERS of 258 bytes, which follow */
+				"\0\0\0\4\0\0\0\0\0"		 /* SETTINGS */
+				"\0\0\5\0\1\200\0\0\3hello"	 /* DATA, with the reserved bit */
+				"\0\0\0\377\377\177\377\377\377" /* a frame that nobody knows */
+				"\0\1\2\1\4\0\0\0\5"; /* HEADERS of 258 bytes, which follow */
 
 static const struct h2_scanned expected[] = {
 	{ 0, 0, 4, 0 },
