@@ -155,6 +155,14 @@ park_sleep(struct park *p, int fd, void *arg)
 	return epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
+int
+park_move(struct park *p, int fd, void *arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = arg };
+
+	return epoll_ctl(p->fd, EPOLL_CTL_MOD, fd, &ev);
+}
+
 void
 park_wake(struct park *p, int fd)
 {

@@ -45,6 +45,8 @@ void park_unwatch(struct park_entry *e);
 
 /* Put a descriptor into the set, which waits for input; 0 or -1 with errno. */
 int park_sleep(struct park *p, int fd, void *arg);
+/* The descriptor is in the set: its argument becomes arg; 0 or -1 with errno. */
+int park_move(struct park *p, int fd, void *arg);
 /* Take it out again.  Closing it does so, too. */
 void park_wake(struct park *p, int fd);
 

@@ -288,8 +288,7 @@ transport_move(struct transport *dst, struct transport *src,
 		transport_update(dst);
 		return;
 	}
-	park_wake(loop_park(dst->loop), dst->fd);
-	if (park_sleep(loop_park(dst->loop), dst->fd, dst) == -1) {
+	if (park_move(loop_park(dst->loop), dst->fd, dst) == -1) {
 		transport_break(dst, errno);
 		return;
 	}

@@ -256,6 +256,19 @@ def test_http2_streams_past_the_limit_are_refused(t):
     client.open_ws().finish()
 
 
+def test_http2_connection_past_the_limit_gets_503(t):
+    daemon = t.daemon(ini(server="MaxConnectionsPerClient=1\n"), access=True)
+    first = H2(t, daemon.port("main"))
+    first.open_ws()
+    for _ in range(2):
+        second = H2(t, daemon.port("main"))
+        ws = second.open_ws(status=503)
+        equal((ws.field("retry-after"), ws.body), ("5", b"too many connections\n"))
+        second.wait_closed(NO_ERROR)
+    equal([(line["http"], line["status"]) for line in daemon.access(2)], [("2", 503)] * 2)
+    first.open_ws().finish()
+
+
 # ---- how streams end
 
 

@@ -126,6 +126,57 @@ START_TEST(loop_runs_a_task_that_a_task_queued_in_the_same_turn)
 }
 END_TEST
 
+static void
+step_on_next(struct loop_task *t)
+{
+	struct step *s = (struct step *)((char *)t - offsetof(struct step, task));
+
+	trace_add(s->trace, s->letter);
+	s->due_ms = loop_turn(s->loop);
+	loop_stop(s->loop);
+}
+
+static void
+step_on_again(struct loop_task *t)
+{
+	struct step *s = (struct step *)((char *)t - offsetof(struct step, task));
+
+	trace_add(s->trace, s->letter);
+	s->due_ms = loop_turn(s->loop);
+	loop_next(s->loop, t, step_on_next);
+}
+
+START_TEST(loop_next_is_the_next_turn_which_waits_for_nothing)
+{
+	struct loop *l = loop_new();
+	struct trace tr = { .n = 0 };
+	struct step s[3];
+	uint64_t turn;
+
+	steps_init(s, 3, l, &tr);
+	/* Nothing else would end epoll_wait. */
+	loop_later(l, &s[0].task, step_on_again);
+	unit_loop_run(l);
+	ck_assert_str_eq(tr.text, "aa");
+	turn = s[0].due_ms;
+	loop_next(l, &s[1].task, step_on_task);
+	loop_next(l, &s[1].task, step_on_task);
+	loop_next(l, &s[2].task, step_on_next);
+	unit_loop_run(l);
+	ck_assert_str_eq(tr.text, "aabc");
+	ck_assert_uint_eq(s[2].due_ms, turn + 1);
+	loop_next(l, &s[1].task, step_on_task);
+	loop_next(l, &s[2].task, step_on_next);
+	loop_next(l, &s[0].task, step_on_task);
+	loop_later_cancel(l, &s[0].task);
+	loop_later_cancel(l, &s[1].task);
+	loop_next(l, &s[1].task, step_on_task);
+	unit_loop_run(l);
+	ck_assert_str_eq(tr.text, "aabccb");
+	loop_free(l);
+}
+END_TEST
+
 START_TEST(loop_cancels_tasks_wherever_they_stand)
 {
 	struct loop *l = loop_new();
@@ -473,6 +524,7 @@ main(void)
 	const TTest *const cases[] = {
 		loop_runs_tasks_in_order_and_each_once,
 		loop_runs_a_task_that_a_task_queued_in_the_same_turn,
+		loop_next_is_the_next_turn_which_waits_for_nothing,
 		loop_cancels_tasks_wherever_they_stand,
 		loop_fires_timers_in_time_and_never_early,
 		loop_fires_a_timer_that_was_moved_nearer_while_it_waits,

@@ -273,6 +273,76 @@ START_TEST(transport_reads_at_most_what_was_asked_for)
 }
 END_TEST
 
+/* The owner of a transport that moves with its first bytes. */
+struct mover {
+	struct transport t;
+	struct side *to;
+	bool moved;
+};
+
+static void
+mover_on_readable(struct transport *t)
+{
+	struct mover *m = (struct mover *)t;
+	uint8_t p[3];
+	size_t n = 0;
+
+	ck_assert(!m->moved);
+	ck_assert_int_eq(transport_read(t, p, sizeof(p), &n, NULL), IO_OK);
+	ck_assert_uint_eq(n, 3);
+	m->moved = true;
+	transport_move(&m->to->t, t, &side_events);
+	ck_assert(transport_closed(t));
+}
+
+static const struct transport_events mover_events = {
+	.ready = side_on_ready,
+	.readable = mover_on_readable,
+	.drained = side_on_drained,
+	.failed = side_on_failed,
+};
+
+/* warm: it has an event of its own when it moves, as bytes wait. */
+static void
+check_move(bool warm)
+{
+	struct mover m = { .moved = false };
+	struct side *s;
+	int fd[2];
+
+	unit_unix_pair(fd);
+	s = side_new(fd);
+	m.to = s;
+	transport_move(&m.t, &s->t, &mover_events);
+	ck_assert(transport_closed(&s->t));
+	ck_assert_ptr_eq(m.t.loop, s->loop);
+	if (warm) {
+		uint8_t zero[100000] = { 0 };
+		struct iovec iov = { zero, sizeof(zero) };
+
+		while (transport_queued(&m.t) == 0)
+			ck_assert_int_eq(transport_write(&m.t, &iov, 1), 0);
+	}
+	s->read_size = 4;
+	s->stop_on_got = 7;
+	ck_assert_int_eq(send(s->peer, "0123456789", 10, 0), 10);
+	unit_loop_run(s->loop);
+	ck_assert(m.moved);
+	ck_assert_mem_eq(s->got, "3456789", 7);
+	ck_assert((transport_queued(&s->t) > 0) == warm);
+	ck_assert_uint_eq(transport_queued(&m.t), 0);
+	transport_close(&m.t, false); /* nothing */
+	ck_assert(!transport_closed(&s->t));
+	side_free(s);
+}
+
+START_TEST(transport_moves_to_another_owner_with_all_that_waits)
+{
+	check_move(false);
+	check_move(true);
+}
+END_TEST
+
 START_TEST(transport_reports_eof_and_then_is_quiet)
 {
 	struct side *s = side_new_tcp();
@@ -676,7 +746,7 @@ START_TEST(transport_that_cannot_start_closes_the_fd)
 {
 	struct loop *l = loop_new();
 	struct transport t;
-	int fd = open("/dev/null", O_RDWR);	/* nothing that can be waited for */
+	int fd = open("/dev/null", O_RDWR); /* nothing that can be waited for */
 
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(transport_start(&t, l, &side_events, fd, NULL), -1);
@@ -767,6 +837,7 @@ main(void)
 {
 	const TTest *const cases[] = {
 		transport_reads_at_most_what_was_asked_for,
+		transport_moves_to_another_owner_with_all_that_waits,
 		transport_reports_eof_and_then_is_quiet,
 		transport_writes_at_once,
 		transport_queues_what_the_kernel_refuses_and_tells_when_drained,

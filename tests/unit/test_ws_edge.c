@@ -193,7 +193,7 @@ check_all_cuts(
 START_TEST(ws_edge_sends_the_same_to_a_backend_for_any_cuts)
 {
 	const struct ws_ext *const exts[] = { &edge_takeover, &edge_alone };
-	char wanted[TEXT_N];
+	char wanted[TEXT_N + 40]; /* and what stands around it */
 
 	for (size_t i = 0; i < UNIT_COUNT(exts); i++) {
 		uw_setup("Compression=edge", "");
@@ -206,7 +206,7 @@ END_TEST
 
 START_TEST(ws_edge_sends_the_same_to_raw_backends_for_any_cuts)
 {
-	char wanted[TEXT_N];
+	char wanted[TEXT_N + 40]; /* and what stands around it */
 
 	uw_setup("Compression=edge", "Protocol=lines\nMessageType=binary");
 	snprintf(wanted, sizeof(wanted), "one\n%s\nthree\n", sample(600));
