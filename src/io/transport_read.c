@@ -1,0 +1,160 @@
+/*
+ * What comes in from a connected socket.  See transport.h and transport.c, whose events arrive
+ * here.
+ */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "io/packet.h"
+#include "io/tls.h"
+#include "io/transport_int.h"
+
+/* Turns of the reading loop over what TLS holds, before others get theirs. */
+#define TLS_PENDING_ROUNDS 16
+
+static void
+transport_on_handshake(struct transport *t)
+{
+	enum tls_status st = tls_handshake(t->tls);
+
+	if (transport_put_tls(t) == -1)
+		return;
+	switch (st) {
+	case TLS_OK:
+		t->handshaking = false;
+		t->ev->ready(t);
+		break;
+	case TLS_AGAIN:
+		break;
+	case TLS_EOF:
+	case TLS_TRUNCATED:
+		transport_fail(t, "the peer left during the TLS handshake");
+		break;
+	case TLS_ERROR:
+		transport_fail(t, tls_error(t->tls));
+		break;
+	}
+	transport_update(t);
+}
+
+void
+transport_on_readable(struct transport *t)
+{
+	unsigned rounds = 0;
+
+	if (t->handshaking) {
+		transport_on_handshake(t);
+		if (t->fd == -1 || t->handshaking)
+			return;
+		if (!tls_pending(t->tls))
+			return;
+	}
+	do {
+		if (!t->want_read || t->eof)
+			return;
+		t->in_callback = true;
+		t->ev->readable(t);
+		t->in_callback = false;
+	} while (t->fd != -1 && t->tls != NULL && t->err == 0 && tls_pending(t->tls) &&
+	    ++rounds < TLS_PENDING_ROUNDS);
+	if (rounds == TLS_PENDING_ROUNDS && t->fd != -1)
+		transport_kick(t);
+}
+
+static enum io_status
+transport_read_tls(struct transport *t, void *p, size_t size, size_t *n, const char **why)
+{
+	enum tls_status st = tls_read(t->tls, p, size, n);
+
+	if (transport_put_tls(t) == -1 && st == TLS_OK)
+		st = TLS_OK; /* what came is good; the break is told by the loop */
+	switch (st) {
+	case TLS_OK:
+		return IO_OK;
+	case TLS_AGAIN:
+		return IO_AGAIN;
+	case TLS_EOF:
+	case TLS_TRUNCATED:
+		t->eof = true;
+		return IO_EOF;
+	case TLS_ERROR:
+		break;
+	}
+	t->eof = true;
+	t->broken = true;
+	if (why != NULL)
+		*why = tls_error(t->tls);
+	return IO_ERROR;
+}
+
+size_t
+transport_set_packets(struct transport *t, size_t max)
+{
+	t->packets = true;
+	return packet_max(t->fd, max);
+}
+
+static ssize_t
+transport_recv(const struct transport *t, void *p, size_t size, int flags, bool *end)
+{
+	ssize_t got;
+
+	if (t->packets)
+		return packet_recv(t->fd, p, size, end);
+	do {
+		got = recv(t->fd, p, size, flags);
+	} while (got == -1 && errno == EINTR);
+	*end = got <= 0;
+	return got;
+}
+
+static enum io_status
+transport_read_clear(
+    struct transport *t, void *p, size_t size, int flags, size_t *n, const char **why)
+{
+	ssize_t got;
+	bool end;
+
+	got = transport_recv(t, p, size, flags, &end);
+	if (!end) {
+		*n = (size_t)got;
+		return IO_OK;
+	}
+	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return IO_AGAIN;
+	if (got == 0 && t->was_reset) {
+		errno = ECONNRESET;
+		got = -1;
+	}
+	if (got == -1 && why != NULL)
+		*why = strerror(errno);
+	t->eof = true;
+	t->broken = got == -1;
+	transport_update(t);
+	return got == 0 ? IO_EOF : IO_ERROR;
+}
+
+enum io_status
+transport_read(struct transport *t, void *p, size_t size, size_t *n, const char **why)
+{
+	enum io_status st;
+
+	if (t->fd == -1 || t->eof)
+		return IO_EOF;
+	if (t->tls == NULL)
+		return transport_read_clear(t, p, size, 0, n, why);
+	st = transport_read_tls(t, p, size, n, why);
+	if (t->eof)
+		transport_update(t);
+	return st;
+}
+
+enum io_status
+transport_peek(struct transport *t, void *p, size_t size, size_t *n, const char **why)
+{
+	if (t->fd == -1 || t->eof)
+		return IO_EOF;
+	return transport_read_clear(t, p, size, MSG_PEEK, n, why);
+}

@@ -1,0 +1,224 @@
+/*
+ * What goes out of a connected socket: at once, and what the kernel refuses as soon as it takes
+ * it.  See transport.h and transport.c.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+
+#include "io/outq.h"
+#include "io/packet.h"
+#include "io/tls.h"
+#include "io/transport_int.h"
+
+#define OUTQ_IOV 16
+
+/*
+ * The peer takes no more. Whoever reads on (transport_read_on) may still find its last words and
+ * its end; a send that met the reset has also taken it away from the reads to come.
+ */
+static void
+transport_write_failed(struct transport *t, int err)
+{
+	if (!t->read_on || (err != EPIPE && err != ECONNRESET)) {
+		transport_break(t, err);
+		return;
+	}
+	t->unwritable = true;
+	t->was_reset = err == ECONNRESET;
+	outq_drop(&t->q);
+}
+
+size_t
+transport_queued(const struct transport *t)
+{
+	return outq_bytes(t->q);
+}
+
+/* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
+static ssize_t
+transport_send(struct transport *t, const struct iovec *iov, int n)
+{
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
+	ssize_t sent;
+
+	do {
+		sent = n == 1 ? send(t->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+			      : sendmsg(t->fd, &m, MSG_NOSIGNAL);
+	} while (sent == -1 && errno == EINTR);
+	if (sent == -1 &&
+	    (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM))
+		return 0;
+	return sent;
+}
+
+/* Put bytes on the wire behind those that wait. */
+static int
+transport_put(struct transport *t, const struct iovec *iov, int n)
+{
+	ssize_t sent = 0;
+	int i;
+
+	if (t->q == NULL && (sent = transport_send(t, iov, n)) == -1) {
+		transport_write_failed(t, errno);
+		return -1;
+	}
+	for (i = 0; i < n; i++) {
+		size_t skip = (size_t)sent < iov[i].iov_len ? (size_t)sent : iov[i].iov_len;
+
+		sent -= (ssize_t)skip;
+		if (skip < iov[i].iov_len &&
+		    outq_append(&t->q, (const uint8_t *)iov[i].iov_base + skip,
+			iov[i].iov_len - skip, false) == -1) {
+			transport_break(t, ENOMEM);
+			return -1;
+		}
+	}
+	if (t->q != NULL)
+		transport_update(t);
+	return 0;
+}
+
+/* One packet: 1 sent, 0 the kernel takes none now, -1 broken. */
+static int
+transport_send_packet(struct transport *t, const void *p, size_t n)
+{
+	int sent = packet_send(t->fd, p, n);
+
+	if (sent == -1)
+		transport_write_failed(t, errno);
+	return sent;
+}
+
+static int
+transport_put_packet(struct transport *t, const struct iovec *iov)
+{
+	int sent = t->q == NULL ? transport_send_packet(t, iov->iov_base, iov->iov_len) : 0;
+
+	if (sent != 0)
+		return sent == 1 ? 0 : -1;
+	if (outq_append(&t->q, iov->iov_base, iov->iov_len, true) == -1) {
+		transport_break(t, ENOMEM);
+		return -1;
+	}
+	transport_update(t);
+	return 0;
+}
+
+int
+transport_put_tls(struct transport *t)
+{
+	struct iovec iov;
+	const void *p;
+
+	tls_out(t->tls, &p, &iov.iov_len);
+	if (iov.iov_len == 0)
+		return 0;
+	iov.iov_base = (void *)(uintptr_t)p;
+	return transport_put(t, &iov, 1);
+}
+
+int
+transport_write(struct transport *t, const struct iovec *iov, int n)
+{
+	enum tls_status st;
+
+	if (t->fd == -1 || t->err != 0 || t->broken || t->fin_wanted || t->unwritable)
+		return -1;
+	if (t->packets)
+		return transport_put_packet(t, iov);
+	if (t->tls == NULL)
+		return transport_put(t, iov, n);
+	st = tls_write(t->tls, iov, n);
+	if (transport_put_tls(t) == -1)
+		return -1;
+	if (st != TLS_OK) {
+		transport_break(t, EPROTO);
+		return -1;
+	}
+	return 0;
+}
+
+void
+transport_send_fin(struct transport *t)
+{
+	if (t->fin_sent)
+		return;
+	if (t->tls != NULL && !t->handshaking) {
+		tls_close_notify(t->tls);
+		t->fin_sent = true; /* once, even when the kernel takes it later */
+		if (transport_put_tls(t) == -1 || t->q != NULL)
+			return;
+	}
+	t->fin_sent = true;
+	shutdown(t->fd, SHUT_WR);
+}
+
+void
+transport_limit_unsent(struct transport *t, int n)
+{
+	setsockopt(t->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &n, sizeof(n));
+}
+
+void
+transport_fin(struct transport *t)
+{
+	if (t->fd == -1 || t->fin_wanted)
+		return;
+	t->fin_wanted = true;
+	if (t->q == NULL && t->err == 0 && !t->broken)
+		transport_send_fin(t);
+}
+
+static bool
+transport_flush_packets(struct transport *t)
+{
+	struct iovec first;
+	int sent = 1;
+
+	while (t->q != NULL) {
+		outq_peek(t->q, &first, 1);
+		if ((sent = transport_send_packet(t, first.iov_base, first.iov_len)) != 1)
+			break;
+		outq_consume_packet(&t->q);
+	}
+	return sent != -1;
+}
+
+/* Send from the queue; false when the connection broke. */
+static bool
+transport_flush(struct transport *t)
+{
+	struct iovec iov[OUTQ_IOV];
+	ssize_t sent;
+	int n;
+
+	if (t->packets)
+		return transport_flush_packets(t);
+	if ((n = outq_peek(t->q, iov, OUTQ_IOV)) == 0)
+		return true;
+	if ((sent = transport_send(t, iov, n)) == -1) {
+		transport_write_failed(t, errno);
+		return false;
+	}
+	outq_consume(&t->q, (size_t)sent);
+	return true;
+}
+
+void
+transport_on_writable(struct transport *t)
+{
+	/* Nothing waits any more when nothing can be written: the same to who was held for it. */
+	if ((!transport_flush(t) && !t->unwritable) || t->q != NULL)
+		return;
+	transport_update(t);
+	if (t->fin_wanted) {
+		if (!t->fin_sent)
+			transport_send_fin(t);
+		else
+			shutdown(t->fd, SHUT_WR); /* behind close_notify */
+	}
+	t->ev->drained(t);
+}
