@@ -16,12 +16,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "codec/ws_deflate.h"
-#include "daemon/daemon.h"
-#include "daemon/front.h"
+#include "daemon/daemon_int.h"
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
-#include "daemon/worker.h"
 #include "gateway/backends.h"
 #include "gateway/prober.h"
 #include "io/resolve.h"
@@ -35,27 +32,7 @@
 /* How much of DrainTimeout is left for the last close handshakes. */
 #define DAEMON_DRAIN_RESERVE_MS 5000
 
-#define N_SIGNALS 5
 #define MAX_WORKERS 1024
-
-struct daemon {
-	const struct daemon_options *options;
-	struct config *config;		/* ref: in force for new connections */
-	struct front front;
-	struct log *log, *access;	/* owned */
-	struct loop *loop;		/* owned */
-	struct resolver *resolver;	/* owned */
-	struct limits *limits;		/* owned */
-	struct ws_deflate_memory deflate_memory;	/* of all workers */
-	struct backends *backends;	/* owned */
-	struct prober *prober;		/* owned */
-	struct worker **worker;		/* owned */
-	size_t n_workers, next_worker, n_drained;
-	uint64_t max_connections, nofile, next_id;
-	struct event *signal[N_SIGNALS];
-	struct loop_timer drain_timer;
-	bool draining, over_limit;
-};
 
 void
 daemon_report(void *arg, bool is_error, const char *line)
@@ -305,8 +282,9 @@ daemon_warn_unchangeable(struct daemon *d, const struct config *c)
 		log_warn(d->log, "reload: User and Group change with a restart only");
 }
 
-static void
-daemon_reload(struct daemon *d)
+/* False: the configuration is bad, and nothing is changed. */
+static bool
+daemon_try_reload(struct daemon *d)
 {
 	const struct daemon_options *o = d->options;
 	struct config *c;
@@ -315,7 +293,7 @@ daemon_reload(struct daemon *d)
 	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report_log, d);
 	if (c == NULL) {
 		log_error(d->log, "reload: the configuration has errors; nothing is changed");
-		return;
+		return false;
 	}
 	if (front_load_tls(&front, &d->front, c, daemon_report_log, d) == -1 ||
 	    daemon_attach(d, c, daemon_report_log) == -1 ||
@@ -325,7 +303,7 @@ daemon_reload(struct daemon *d)
 		log_error(d->log, "reload: nothing is changed");
 		front_clear(&front);
 		config_unref(c);
-		return;
+		return false;
 	}
 	daemon_warn_unchangeable(d, c);
 	front_clear(&d->front);
@@ -340,6 +318,13 @@ daemon_reload(struct daemon *d)
 	for (size_t i = 0; i < d->n_workers; i++)
 		worker_retire(d->worker[i], c);
 	log_info(d->log, "reload: done");
+	return true;
+}
+
+static void
+daemon_reload(struct daemon *d)
+{
+	metrics_note_reload(d, daemon_try_reload(d));
 }
 
 static void
@@ -478,6 +463,7 @@ daemon_start(struct daemon *d)
 		fprintf(stderr, "wsrelayd: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
+	metrics_note_start(d);
 	notify_ready();
 	log_info(d->log, "wsrelayd %s is ready with %zu workers", WSRELAYD_VERSION, d->n_workers);
 	return 0;
@@ -493,7 +479,7 @@ daemon_clear(struct daemon *d)
 	for (size_t i = 0; i < d->n_workers; i++)
 		worker_free(d->worker[i]);
 	mem_free(d->worker);
-	for (size_t i = 0; i < N_SIGNALS; i++)
+	for (size_t i = 0; i < DAEMON_SIGNALS; i++)
 		if (d->signal[i] != NULL)
 			event_free(d->signal[i]);
 	prober_free(d->prober);
