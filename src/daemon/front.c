@@ -92,38 +92,6 @@ front_open_address(struct front *f, const struct addr *a, size_t section,
 	return 0;
 }
 
-/* Give back what was taken over: the old front goes on. */
-static void
-front_give_back(struct front *f, struct front *old)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < f->n; i++) {
-		if (f->v[i].kept)
-			tls_ctx_unref(f->v[i].tls);
-		else
-			f->v[n++] = f->v[i];
-	}
-	f->n = n;
-	for (size_t i = 0; old != NULL && i < old->n; i++)
-		old->v[i].kept = false;
-}
-
-/* Take the kept sockets out of the old front. */
-static void
-front_forget_kept(struct front *old)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < old->n; i++) {
-		if (old->v[i].kept)
-			tls_ctx_unref(old->v[i].tls);
-		else
-			old->v[n++] = old->v[i];
-	}
-	old->n = n;
-}
-
 int
 front_open(struct front *f, struct front *old, config_report_fn *report, void *arg)
 {
@@ -143,15 +111,46 @@ front_open(struct front *f, struct front *old, config_report_fn *report, void *a
 				failed = true;
 		}
 	}
-	if (failed) {
-		front_give_back(f, old);
-		return -1;
+	return failed ? -1 : 0;
+}
+
+/* Without the sockets that are in another front as well. */
+static void
+front_forget_kept(struct front *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->v[i].kept)
+			tls_ctx_unref(f->v[i].tls);
+		else
+			f->v[n++] = f->v[i];
 	}
-	if (old != NULL)
-		front_forget_kept(old);
+	f->n = n;
+}
+
+static void
+front_own_kept(struct front *f)
+{
 	for (size_t i = 0; i < f->n; i++)
 		f->v[i].kept = false;
-	return 0;
+}
+
+void
+front_commit(struct front *f, struct front *old)
+{
+	if (old != NULL)
+		front_forget_kept(old);
+	front_own_kept(f);
+}
+
+void
+front_abandon(struct front *f, struct front *old)
+{
+	front_forget_kept(f);
+	if (old != NULL)
+		front_own_kept(old);
+	front_clear(f);
 }
 
 void

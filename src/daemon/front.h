@@ -15,7 +15,7 @@ struct front_socket {
 	struct listener *l;		/* owned */
 	const struct config_listen *listen;	/* in config */
 	struct tls_ctx *tls;		/* ref; NULL in the clear */
-	bool kept;			/* taken over from the old front (while building) */
+	bool kept;			/* taken over from the old front (until front_commit) */
 };
 
 struct front {
@@ -30,10 +30,15 @@ struct front {
 int front_load_tls(struct front *f, const struct front *old, struct config *c, config_report_fn *report, void *arg);
 
 /*
- * Open what old (may be NULL) has not got already.  0, or -1 after an error was reported: old is unchanged then. On
- * success the kept sockets have moved out of old, what is left in it is closed by front_clear(old).
+ * Open what old (may be NULL) has not got already.  0, or -1 after an error was reported.  In either case old goes on
+ * unchanged, with the sockets that f took over (kept) in both of them, until one of the two below is called.
  */
 int front_open(struct front *f, struct front *old, config_report_fn *report, void *arg);
+
+/* The kept sockets are f's alone; what is left in old (may be NULL) is closed by front_clear(old). */
+void front_commit(struct front *f, struct front *old);
+/* They are old's alone; all else of f is closed, and f is cleared. */
+void front_abandon(struct front *f, struct front *old);
 
 void front_clear(struct front *f);
 

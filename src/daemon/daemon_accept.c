@@ -1,0 +1,149 @@
+/*
+ * Accepting connections and giving them to workers.  See daemon_int.h.
+ *
+ * The main thread accepts and hands each connection to the worker with the fewest: long-lived connections make an
+ * uneven spread last for days, and only one who sees all of them can spread them evenly.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/daemon_int.h"
+#include "io/tls.h"
+#include "policy/limits.h"
+
+/* Connections past MaxConnections that are kept long enough to be told so. */
+#define DAEMON_REFUSALS 64
+/* Descriptors that are no connections: logs, listeners, loops, files being served. */
+#define DAEMON_RESERVED_FDS 128
+
+size_t
+daemon_load(const struct daemon *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_workers; i++)
+		n += worker_load(d->worker[i]);
+	return n;
+}
+
+/* The worker with the fewest connections; among equals, the one whose turn it is. */
+static struct worker *
+daemon_pick_worker(struct daemon *d)
+{
+	size_t best = d->next_worker % d->n_workers, load = worker_load(d->worker[best]);
+
+	for (size_t i = 1; i < d->n_workers; i++) {
+		size_t k = (d->next_worker + i) % d->n_workers, n = worker_load(d->worker[k]);
+
+		if (n < load) {
+			best = k;
+			load = n;
+		}
+	}
+	d->next_worker = best + 1;
+	return d->worker[best];
+}
+
+/*
+ * 0, or the status that a connection past a limit gets; -1: not even that.  peer NULL: a PROXY
+ * header will tell who the client is, and it is counted then.
+ */
+static int
+daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted)
+{
+	uint64_t per_client = d->config->server.max_connections_per_client, n = daemon_load(d);
+	size_t refusals = 0;
+	uint8_t key[16];
+
+	*counted = false;
+	if (n >= d->max_connections) {
+		if (!d->over_limit)
+			log_warn(d->log, "MaxConnections=%llu is reached",
+			    (unsigned long long)d->max_connections);
+		d->over_limit = true;
+		for (size_t i = 0; i < d->n_workers; i++)
+			refusals += worker_refusals(d->worker[i]);
+		if (refusals >= DAEMON_REFUSALS)
+			return -1;
+	} else {
+		d->over_limit = false;
+	}
+	if (per_client > 0 && peer != NULL) {
+		addr_client_key(peer, key);
+		*counted = true;
+		if (limits_add(d->limits, key) > per_client)
+			return 503;
+	}
+	return d->over_limit ? 503 : 0;
+}
+
+static void
+daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *peer,
+    socklen_t peer_len)
+{
+	struct daemon *d = arg;
+	const struct front_socket *fs = NULL;
+	struct http_accepted a;
+	bool counted;
+	int refuse;
+
+	for (size_t i = 0; i < d->front.n; i++)
+		if (d->front.v[i].l == l)
+			fs = &d->front.v[i];
+	if (fs == NULL || (refuse = daemon_check_limits(d,
+	    fs->listen->proxy_protocol ? NULL : peer, &counted)) == -1) {
+		close(fd);
+		return;
+	}
+	memset(&a, 0, sizeof(a));
+	a.fd = fd;
+	a.config = config_ref(d->config);
+	a.listen = fs->listen;
+	a.tls = tls_ctx_ref(fs->tls);
+	a.connection_id = ++d->next_id;
+	a.peer_len = peer_len < sizeof(a.peer) ? peer_len : sizeof(a.peer);
+	memcpy(&a.peer, peer, a.peer_len);
+	a.counted = counted;
+	a.refuse = (unsigned)refuse;
+	worker_accept(daemon_pick_worker(d), &a);
+}
+
+static void
+daemon_on_pause(void *arg, struct listener *l, int err)
+{
+	struct daemon *d = arg;
+
+	if (err != 0)
+		log_error(d->log, "accepting on %s is paused: %s", listener_name(l), strerror(err));
+	else
+		log_info(d->log, "accepting on %s goes on", listener_name(l));
+}
+
+int
+daemon_listen(struct daemon *d, struct front *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->v[i].kept)
+			continue;
+		if (listener_start(f->v[i].l, d->loop, daemon_on_accept, daemon_on_pause, d) == -1)
+			return -1;
+		log_info(d->log, "listening on %s listen=%s%s", listener_name(f->v[i].l),
+		    f->v[i].listen->name, f->v[i].tls != NULL ? " tls" : "");
+	}
+	return 0;
+}
+
+/* auto: each connection may need a second descriptor for its backend. */
+void
+daemon_set_max_connections(struct daemon *d)
+{
+	uint64_t want = d->config->server.max_connections, can;
+
+	can = d->nofile > DAEMON_RESERVED_FDS * 2 ? (d->nofile - DAEMON_RESERVED_FDS) / 2 : 64;
+	d->max_connections = want != 0 ? want : can;
+	if (want > can)
+		log_warn(d->log, "MaxConnections=%llu: the limit of %llu open files allows %llu "
+		    "with a backend each", (unsigned long long)want,
+		    (unsigned long long)d->nofile, (unsigned long long)can);
+}
