@@ -19,6 +19,12 @@ void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);
 
 /*
+ * What p points into, and all that it points to, is never freed, because a library would do so twice: leak checkers
+ * are told.
+ */
+void mem_abandon(const void *p);
+
+/*
  * n zeroed bytes straight from the kernel, aligned to n (a power of two, at least a page); NULL without memory.
  * mem_pages_free gives them back to it.
  */

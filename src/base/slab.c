@@ -2,11 +2,12 @@
  * Slabs.  See slab.h.
  *
  * A slab is SLAB_BYTES aligned to its size, so that an object finds its slab's header by
- * masking.  Slabs with room are in the owner's list; a full one is in none; an empty one is given back
- * but for one, which is kept so that a single object coming and going costs no system call.
+ * masking.  Slabs with room are in the owner's list; a full one is in none; empty ones are given back but
+ * for a few, which are kept so that what comes and goes with each turn costs no system call.
  */
 #include <sys/mman.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -34,6 +35,9 @@ struct slab_page {
 #ifndef SLAB_CHECKED
 #define SLAB_CHECKED 0
 #endif
+
+/* Empty slabs that are kept. */
+#define SLAB_EMPTY_MAX 4
 
 #define SLAB_HEADER ((sizeof(struct slab_page) + 7) & ~(size_t)7)
 
@@ -76,15 +80,23 @@ struct slab_checked {
 };
 
 void *
-slab_alloc(struct slab *s)
+slab_alloc_raw(struct slab *s)
 {
-	struct slab_checked *c = mem_zalloc(sizeof(*c) + s->object_bytes);
+	struct slab_checked *c = mem_alloc(sizeof(*c) + s->object_bytes);
 
 	if (c == NULL)
 		return NULL;
 	c->owner = s;
 	s->used++;
 	return c->data;
+}
+
+void *
+slab_alloc(struct slab *s)
+{
+	void *p = slab_alloc_raw(s);
+
+	return p != NULL ? memset(p, 0, s->object_bytes) : NULL;
 }
 
 void
@@ -131,29 +143,51 @@ slab_page_new(struct slab *s)
 		return NULL;
 	pg->owner = s;		/* the kernel's pages are zeroed */
 	s->n_pages++;
+	s->n_empty++;
 	slab_link(s, pg);
 	return pg;
 }
 
-void *
-slab_alloc(struct slab *s)
+/* *fresh: its bytes are still the kernel's zeros. */
+static void *
+slab_take(struct slab *s, bool *fresh)
 {
 	struct slab_page *pg = s->partial;
 	struct slab_object *o;
 
 	if (pg == NULL && (pg = slab_page_new(s)) == NULL)
 		return NULL;
-	if ((o = pg->free) != NULL) {
+	o = pg->free;
+	*fresh = o == NULL;
+	if (o != NULL) {
 		pg->free = o->next;
-		memset(o, 0, s->object_bytes);
 	} else {
 		o = (struct slab_object *)(void *)((char *)pg + SLAB_HEADER +
 		    pg->n_touched++ * s->object_bytes);
 	}
 	s->used++;
+	if (pg->n_used == 0)
+		s->n_empty--;
 	if (++pg->n_used == slab_capacity(s))
 		slab_unlink(pg);
 	return o;
+}
+
+void *
+slab_alloc(struct slab *s)
+{
+	bool fresh;
+	void *p = slab_take(s, &fresh);
+
+	return p == NULL || fresh ? p : memset(p, 0, s->object_bytes);
+}
+
+void *
+slab_alloc_raw(struct slab *s)
+{
+	bool fresh;
+
+	return slab_take(s, &fresh);
 }
 
 void
@@ -172,7 +206,11 @@ slab_free(void *p)
 	pg->free = o;
 	if (pg->prev == NULL)
 		slab_link(s, pg);
-	if (--pg->n_used == 0 && (s->partial != pg || pg->next != NULL))
+	if (--pg->n_used > 0)
+		return;
+	if (s->n_empty < SLAB_EMPTY_MAX)
+		s->n_empty++;
+	else
 		slab_page_free(pg);
 }
 

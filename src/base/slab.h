@@ -17,6 +17,7 @@ struct slab {
 	struct slab_page *partial;	/* with room; the fullest that had to be told apart is first */
 	size_t object_bytes;		/* a multiple of 8 */
 	size_t n_pages;
+	size_t n_empty;			/* of these: without an object */
 	size_t used;			/* objects */
 };
 
@@ -28,6 +29,9 @@ void slab_clear(struct slab *s);
 
 /* A zeroed object, 8-byte aligned; NULL without memory. */
 void *slab_alloc(struct slab *s);
+
+/* The same with whatever bytes are in it. */
+void *slab_alloc_raw(struct slab *s);
 
 /* p was given by slab_alloc of any slab of this thread; NULL is nothing. */
 void slab_free(void *p);

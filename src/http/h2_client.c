@@ -235,7 +235,7 @@ h2cl_deliver_queue(struct h2_client *c)
 static void
 h2cl_keep_run(struct h2_client *c, size_t used)
 {
-	if (used < c->run_n && h2_queue_append(&c->in, c->run + used, c->run_n - used) == -1)
+	if (used < c->run_n && h2_queue_append(&c->in, c->t.loop, c->run + used, c->run_n - used) == -1)
 		h2cl_fail(c, STREAM_E_MEMORY, "out of memory");
 	c->run_n = 0;
 }
@@ -461,7 +461,7 @@ h2cl_op_write(struct stream *s, const struct iovec *iov, int n)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		if (iov[i].iov_len > 0 &&
-		    h2_queue_append(&c->out, iov[i].iov_base, iov[i].iov_len) == -1) {
+		    h2_queue_append(&c->out, c->t.loop, iov[i].iov_base, iov[i].iov_len) == -1) {
 			transport_break(&c->t, ENOMEM);
 			return -1;
 		}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "http/h2_client_int.h"
+#include "http/h2_mem.h"
 
 /* What the server may send before the user has taken any of it. */
 #define H2CL_WINDOW (1024 * 1024)
@@ -208,11 +209,12 @@ h2cl_session_start(struct h2_client *c)
 {
 	nghttp2_session_callbacks *cb = h2cl_callbacks();
 	nghttp2_option *o = NULL;
+	nghttp2_mem mem = h2_mem(c->t.loop);
 	int ret = -1;
 
 	if (cb != NULL && nghttp2_option_new(&o) == 0) {
 		nghttp2_option_set_no_auto_window_update(o, 1);
-		if (nghttp2_session_client_new2(&c->ng, cb, c, o) == 0)
+		if (nghttp2_session_client_new3(&c->ng, cb, c, o, &mem) == 0)
 			ret = h2cl_session_greet(c);
 	}
 	nghttp2_option_del(o);

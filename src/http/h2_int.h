@@ -164,7 +164,7 @@ int h2_count_glitch(struct h2_server *h2c, uint32_t n, const char *why);
 
 /* h2_session.c */
 
-int h2_session_start(struct h2_server *h2c); /* 0, or -1 without memory */
+int h2_session_start(struct h2_server *h2c, struct loop *loop); /* 0, or -1 without memory */
 
 /*
  * Our first frame, on its way out (frame[0..n), with H2_GREETING_ROOM behind it), is nghttp2's

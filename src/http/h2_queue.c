@@ -3,16 +3,26 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/slab.h"
 #include "http/h2_queue.h"
+#include "io/loop.h"
+
+/* What a block of the usual size has room for. */
+#define BLOCK_ROOM (H2_BLOCK_SIZE - sizeof(struct h2_block))
+
+_Static_assert(H2_BLOCK_SIZE <= LOOP_OBJECT_MAX, "the loop has no slab for blocks");
 
 /* A block with p[0..n) in it; NULL without memory. */
 static struct h2_block *
-block_new(const uint8_t *p, size_t n)
+block_new(struct loop *loop, const uint8_t *p, size_t n)
 {
 	struct h2_block *b;
-	size_t cap = n < H2_BLOCK_SIZE - sizeof(*b) ? H2_BLOCK_SIZE - sizeof(*b) : n;
+	size_t cap = n <= BLOCK_ROOM ? BLOCK_ROOM : n;
 
-	if (cap > UINT32_MAX || (b = mem_alloc(sizeof(*b) + cap)) == NULL)
+	if (cap > UINT32_MAX)
+		return NULL;
+	b = cap == BLOCK_ROOM ? loop_object_raw(loop, H2_BLOCK_SIZE) : mem_alloc(sizeof(*b) + cap);
+	if (b == NULL)
 		return NULL;
 	b->next = NULL;
 	b->last = b;
@@ -25,7 +35,7 @@ block_new(const uint8_t *p, size_t n)
 }
 
 int
-h2_queue_append(struct h2_queue *q, const void *p, size_t n)
+h2_queue_append(struct h2_queue *q, struct loop *loop, const void *p, size_t n)
 {
 	struct h2_block *last = q->first != NULL ? q->first->last : NULL, *b;
 	size_t room = last != NULL ? last->cap - last->n : 0;
@@ -35,7 +45,7 @@ h2_queue_append(struct h2_queue *q, const void *p, size_t n)
 	if (room > n)
 		room = n;
 	if (room < n) {
-		if ((b = block_new((const uint8_t *)p + room, n - room)) == NULL)
+		if ((b = block_new(loop, (const uint8_t *)p + room, n - room)) == NULL)
 			return -1;
 		if (last != NULL) {
 			last->next = b;
@@ -91,7 +101,10 @@ h2_blocks_free(struct h2_block *b)
 
 	for (; b != NULL; b = next) {
 		next = b->next;
-		mem_free(b);
+		if (b->cap == BLOCK_ROOM)
+			slab_free(b);
+		else
+			mem_free(b);
 	}
 }
 

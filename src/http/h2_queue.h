@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A block's whole size when little is written: the allocator keeps such ones at hand. */
+struct loop;
+
+/* A block's whole size when little is written; it comes from the loop's slabs. */
 #define H2_BLOCK_SIZE 1024
 
 struct h2_block {
@@ -30,8 +32,11 @@ h2_queue_bytes(const struct h2_queue *q)
 	return q->first != NULL ? q->first->bytes : 0;
 }
 
-/* Copy p[0..n) to the end.  0, or -1 without memory: nothing is changed. */
-int h2_queue_append(struct h2_queue *q, const void *p, size_t n);
+/*
+ * Copy p[0..n) to the end.  0, or -1 without memory: nothing is changed.  The loop is that of the
+ * connection, always the same for a queue; it outlives the blocks.
+ */
+int h2_queue_append(struct h2_queue *q, struct loop *loop, const void *p, size_t n);
 
 /* Take n <= h2_queue_bytes bytes off and free the blocks that are used up. */
 void h2_queue_consume(struct h2_queue *q, size_t n);

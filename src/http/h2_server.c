@@ -91,7 +91,9 @@ h2_destroy(struct h2_server *h2c, bool reset)
 	loop_timer_stop(h2c->c.t.loop, &h2c->timer);
 	loop_later_cancel(h2c->c.t.loop, &h2c->task);
 	h2_streams_free(h2c);
-	if (!h2c->ng_broken)
+	if (h2c->ng_broken)
+		mem_abandon(h2c->ng);
+	else
 		nghttp2_session_del(h2c->ng);
 	http_conn_close(&h2c->c, reset);
 	loop_free_later(h2c->c.t.loop, h2c);
@@ -551,7 +553,7 @@ h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 	 */
 	h2c->c.config = from->config;
 	h2c->c.listen = from->listen;
-	if (h2_session_start(h2c) == -1) {
+	if (h2_session_start(h2c, from->t.loop) == -1) {
 		nghttp2_session_del(h2c->ng);
 		mem_free(h2c);
 		return -1;

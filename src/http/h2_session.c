@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "http/h2_int.h"
+#include "http/h2_mem.h"
 
 /* Fields of a response: the user's, :status, Date and Content-Length. */
 #define H2_NV_MAX (HTTP1_MAX_FIELDS + 4)
@@ -371,13 +372,15 @@ h2_session_greet(struct h2_server *h2c)
 }
 
 int
-h2_session_start(struct h2_server *h2c)
+h2_session_start(struct h2_server *h2c, struct loop *loop)
 {
 	nghttp2_session_callbacks *cb = h2_callbacks();
 	nghttp2_option *o = h2_options();
+	nghttp2_mem mem = h2_mem(loop);
 	int ret = -1;
 
-	if (cb != NULL && o != NULL && nghttp2_session_server_new2(&h2c->ng, cb, h2c, o) == 0)
+	if (cb != NULL && o != NULL &&
+	    nghttp2_session_server_new3(&h2c->ng, cb, h2c, o, &mem) == 0)
 		ret = 0;
 	nghttp2_option_del(o);
 	nghttp2_session_callbacks_del(cb);

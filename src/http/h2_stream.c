@@ -155,7 +155,7 @@ h2_deliver_run(struct h2_server *h2c)
 	h2_session_consume(run.s, used);
 	if (used == run.n)
 		return;
-	if (h2_queue_append(&run.s->in, run.p + used, run.n - used) == -1) {
+	if (h2_queue_append(&run.s->in, h2c->c.t.loop, run.p + used, run.n - used) == -1) {
 		h2_session_consume(run.s, run.n - used);
 		h2_session_reset(run.s, NGHTTP2_INTERNAL_ERROR);
 	}
@@ -218,8 +218,8 @@ h2_stream_refuse(
 	if (h2_session_respond(h2s, status, fields, status == 503 ? 2 : 1, &length, h2s->is_head) ==
 		-1 ||
 	    (!h2s->is_head &&
-		(h2_queue_append(&h2s->out, why, (size_t)length - 1) == -1 ||
-		    h2_queue_append(&h2s->out, "\n", 1) == -1))) {
+		(h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, why, (size_t)length - 1) == -1 ||
+		    h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, "\n", 1) == -1))) {
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 	} else {
 		h2s->end_out = true;
@@ -412,7 +412,7 @@ h2_op_write(struct stream *s, const struct iovec *iov, int n)
 		return -1;
 	}
 	for (int i = 0; i < n; i++) {
-		if (h2_queue_append(&h2s->out, iov[i].iov_base, iov[i].iov_len) == 0)
+		if (h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, iov[i].iov_base, iov[i].iov_len) == 0)
 			continue;
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 		return -1;

@@ -398,14 +398,26 @@ loop_free_later(struct loop *l, void *p)
 	l->garbage = g;
 }
 
-void *
-loop_object(struct loop *l, size_t n)
+static struct slab *
+loop_slab(struct loop *l, size_t n)
 {
 	struct slab *s = &l->slab[(n + 7) / 8];
 
 	if (s->object_bytes == 0)
 		slab_init(s, n);
-	return slab_alloc(s);
+	return s;
+}
+
+void *
+loop_object(struct loop *l, size_t n)
+{
+	return slab_alloc(loop_slab(l, n));
+}
+
+void *
+loop_object_raw(struct loop *l, size_t n)
+{
+	return slab_alloc_raw(loop_slab(l, n));
 }
 
 void

@@ -94,10 +94,11 @@ void loop_free_later(struct loop *l, void *p);
 
 /*
  * What each connection owns: a zeroed object of n bytes (at most LOOP_OBJECT_MAX) out of the loop's slabs (base/slab.h); NULL
- * without memory.  loop_object_free_later gives it back at the turn's end.
+ * without memory.  loop_object_free_later gives it back at the turn's end, slab_free at once.
  */
-#define LOOP_OBJECT_MAX 512
+#define LOOP_OBJECT_MAX 1024
 void *loop_object(struct loop *l, size_t n);
+void *loop_object_raw(struct loop *l, size_t n);	/* not zeroed */
 void loop_object_free_later(struct loop *l, void *p);
 
 /* From any thread: call m->fn(m, l) on the loop's thread.  Never fails; ownership goes over. */

@@ -6,9 +6,24 @@
 
 #include "base/mem.h"
 #include "http/h2_out.h"
+#include "io/loop.h"
 #include "unit.h"
 
+static struct loop *loop;
 static uint32_t random_state = 1;
+
+static void
+setup(void)
+{
+	loop = loop_new();
+	ck_assert_ptr_nonnull(loop);
+}
+
+static void
+teardown(void)
+{
+	loop_free(loop);
+}
 
 static uint32_t
 random_below(uint32_t n)
@@ -30,7 +45,7 @@ append(struct h2_queue *q, size_t at, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		p[i] = byte_at(at + i);
-	ck_assert_int_eq(h2_queue_append(q, p, n), 0);
+	ck_assert_int_eq(h2_queue_append(q, loop, p, n), 0);
 	mem_free(p);
 }
 
@@ -107,7 +122,7 @@ START_TEST(h2_queue_without_memory_is_unchanged)
 
 	append(&q, 0, 100);
 	mem_fail_nth(1);
-	ck_assert_int_eq(h2_queue_append(&q, big, sizeof(big)), -1);
+	ck_assert_int_eq(h2_queue_append(&q, loop, big, sizeof(big)), -1);
 	mem_fail_nth(0);
 	expect(&q, 0);
 	ck_assert_uint_eq(h2_queue_bytes(&q), 100);
@@ -180,5 +195,5 @@ main(void)
 		h2_out_gathers_frames_in_order,
 	};
 
-	return unit_run("h2_queue", cases, UNIT_COUNT(cases));
+	return unit_run_with("h2_queue", cases, UNIT_COUNT(cases), setup, teardown);
 }
