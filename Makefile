@@ -17,9 +17,11 @@ INSTALL_DATA = $(INSTALL) -m 644
 .SUFFIXES:
 
 # these work in a tree that was never configured
-UNCONFIGURED_GOALS = help clean distclean format
+UNCONFIGURED_GOALS = help clean distclean format configure dist deb rpm
 ifneq ($(filter-out $(UNCONFIGURED_GOALS),$(or $(MAKECMDGOALS),all)),)
 include config.mk
+else
+VERSION := $(shell sed -n 's/^AC_INIT(\[wsrelayd\], \[\(.*\)\])$$/\1/p' configure.ac)
 endif
 
 configure: configure.ac
@@ -259,51 +261,82 @@ MAN_PAGES = $(notdir $(wildcard man/*.[1-9]))
 DEMO_FILES = $(sort $(shell find conf/demo -type f 2>/dev/null))
 man_path = $(mandir)/man$(subst .,,$(suffix $1))/$1
 
-# files that name installed paths
+# What is installed beside the programs, as SOURCE:PLACE; names of installed paths are filled in. Of CONF_FILES, an
+# administrator's changes stay: a file that is there is not written over, and only an unchanged one is removed.
+CONF_FILES = \
+	conf/wsrelayd.ini:$(pkgsysconfdir)/wsrelayd.ini \
+	packaging/logrotate/wsrelayd:$(sysconfdir)/logrotate.d/wsrelayd
+DATA_FILES = \
+	$(foreach m,$(MAN_PAGES),man/$m:$(call man_path,$m)) \
+	conf/demo.ini:$(pkgdatadir)/demo.ini \
+	$(foreach f,$(DEMO_FILES),$f:$(pkgdatadir)/$(f:conf/%=%)) \
+	README.md:$(docdir)/README.md \
+	$(foreach f,$(wildcard docs/*.md),$f:$(docdir)/$(f:docs/%=%)) \
+	packaging/examples/socket.ini:$(docdir)/examples/socket.ini \
+	packaging/examples/credentials.conf:$(docdir)/examples/credentials.conf \
+	packaging/apparmor/usr.sbin.wsrelayd.in:$(docdir)/examples/usr.sbin.wsrelayd
+ifneq ($(systemdsystemunitdir),)
+DATA_FILES += \
+	packaging/systemd/wsrelayd.service.in:$(systemdsystemunitdir)/wsrelayd.service \
+	packaging/systemd/wsrelayd.socket.in:$(systemdsystemunitdir)/wsrelayd.socket \
+	packaging/systemd/wsrelayd.sysusers:$(prefix)/lib/sysusers.d/wsrelayd.conf \
+	packaging/systemd/wsrelayd.tmpfiles:$(prefix)/lib/tmpfiles.d/wsrelayd.conf
+endif
+# folders of our own, which uninstall removes when they are empty, the inner ones first
+OWN_DIRS = $(pkgsysconfdir)/wsrelayd.ini.d $(pkgsysconfdir) $(pkgdatadir)/demo $(pkgdatadir) $(docdir)/examples $(docdir)
+
+source_of = $(firstword $(subst :, ,$1))
+place_of = $(DESTDIR)$(lastword $(subst :, ,$1))
+
 SUBSTITUTE = sed -e 's,@sbindir@,$(sbindir),g' -e 's,@bindir@,$(bindir),g' -e 's,@sysconfdir@,$(sysconfdir),g' \
-	-e 's,@localstatedir@,$(localstatedir),g' -e 's,@pkgdatadir@,$(pkgdatadir),g' -e 's,@VERSION@,$(VERSION),g' \
-	-e 's,@service_type@,$(if $(filter yes,$(HAVE_SYSTEMD)),notify,exec),g' \
+	-e 's,@localstatedir@,$(localstatedir),g' -e 's,@pkgdatadir@,$(pkgdatadir),g' -e 's,@docdir@,$(docdir),g' \
+	-e 's,@VERSION@,$(VERSION),g' -e 's,@service_type@,$(if $(filter yes,$(HAVE_SYSTEMD)),notify,exec),g' \
 	-e 's,^DocumentRoot=conf/,DocumentRoot=$(pkgdatadir)/,'
 
-install: all
-	$(INSTALL) -d $(foreach p,$(PROGRAM_NAMES),'$(DESTDIR)$($p_DIR)') '$(DESTDIR)$(pkgsysconfdir)' '$(DESTDIR)$(pkgdatadir)'
-	$(foreach p,$(PROGRAM_NAMES),$(INSTALL_PROGRAM) $(BUILD)/$p '$(DESTDIR)$($p_DIR)/$p'$(newline))
-	$(foreach m,$(MAN_PAGES),$(call install_substituted,man/$m,$(call man_path,$m)))
-	$(if $(wildcard conf/wsrelayd.ini),if [ ! -e '$(DESTDIR)$(pkgsysconfdir)/wsrelayd.ini' ]; then \
-		$(INSTALL_DATA) conf/wsrelayd.ini '$(DESTDIR)$(pkgsysconfdir)/wsrelayd.ini'; fi)
-	$(if $(wildcard conf/demo.ini),$(call install_substituted,conf/demo.ini,$(pkgdatadir)/demo.ini))
-	$(foreach f,$(DEMO_FILES),$(INSTALL) -d '$(DESTDIR)$(pkgdatadir)/$(patsubst conf/%/,%,$(dir $f))' && \
-		$(INSTALL_DATA) $f '$(DESTDIR)$(pkgdatadir)/$(f:conf/%=%)'$(newline))
-ifneq ($(systemdsystemunitdir),)
-	$(call install_substituted,packaging/systemd/wsrelayd.service.in,$(systemdsystemunitdir)/wsrelayd.service)
-	$(call install_substituted,packaging/systemd/wsrelayd.sysusers,$(prefix)/lib/sysusers.d/wsrelayd.conf)
-	$(call install_substituted,packaging/systemd/wsrelayd.tmpfiles,$(prefix)/lib/tmpfiles.d/wsrelayd.conf)
-endif
+# each ends in a new line, for $(foreach)
+define install_data
+	$(SAY) INST '$(call place_of,$1)'
+	$(Q)$(INSTALL) -d '$(dir $(call place_of,$1))'
+	$(Q)$(SUBSTITUTE) $(call source_of,$1) | $(INSTALL_DATA) /dev/stdin '$(call place_of,$1)'
 
-install-strip:
-	$(MAKE) INSTALL_PROGRAM='$(INSTALL_PROGRAM) -s' install
+endef
+define install_conf
+	$(Q)if [ -e '$(call place_of,$1)' ]; then echo '  KEEP  $(call place_of,$1)'; else echo '  INST  $(call place_of,$1)' && \
+		$(INSTALL) -d '$(dir $(call place_of,$1))' && \
+		$(SUBSTITUTE) $(call source_of,$1) | $(INSTALL_DATA) /dev/stdin '$(call place_of,$1)'; fi
 
+endef
+define install_program
+	$(SAY) INST '$(DESTDIR)$($1_DIR)/$1'
+	$(Q)$(INSTALL) -d '$(DESTDIR)$($1_DIR)'
+	$(Q)$(INSTALL_PROGRAM) $(BUILD)/$1 '$(DESTDIR)$($1_DIR)/$1'
+
+endef
+define uninstall_conf
+	$(Q)if $(SUBSTITUTE) $(call source_of,$1) | cmp -s - '$(call place_of,$1)'; then rm -f '$(call place_of,$1)'; \
+		elif [ -e '$(call place_of,$1)' ]; then echo '  KEEP  $(call place_of,$1)'; fi
+
+endef
 define newline
 
 
 endef
-define install_substituted
-$(INSTALL) -d '$(DESTDIR)$(dir $2)'
-$(SUBSTITUTE) $1 >'$(BUILD)/$(notdir $1).installed' && $(INSTALL_DATA) '$(BUILD)/$(notdir $1).installed' '$(DESTDIR)$2'
 
-endef
+install: all
+	$(foreach p,$(PROGRAM_NAMES),$(call install_program,$p))
+	$(foreach f,$(CONF_FILES),$(call install_conf,$f))
+	$(Q)$(INSTALL) -d '$(DESTDIR)$(pkgsysconfdir)/wsrelayd.ini.d'
+	$(foreach f,$(DATA_FILES),$(call install_data,$f))
 
-# the configuration stays, if anybody touched it
+install-strip:
+	$(MAKE) INSTALL_PROGRAM='$(INSTALL_PROGRAM) -s' install
+
+# what install put there, and nothing else: not a configuration that anybody changed, no file that anybody added
 uninstall:
 	rm -f $(foreach p,$(PROGRAM_NAMES),'$(DESTDIR)$($p_DIR)/$p')
-	rm -f $(foreach m,$(MAN_PAGES),'$(DESTDIR)$(call man_path,$m)')
-	rm -rf '$(DESTDIR)$(pkgdatadir)'
-	if cmp -s conf/wsrelayd.ini '$(DESTDIR)$(pkgsysconfdir)/wsrelayd.ini'; then \
-		rm -f '$(DESTDIR)$(pkgsysconfdir)/wsrelayd.ini'; rmdir '$(DESTDIR)$(pkgsysconfdir)' || true; fi
-ifneq ($(systemdsystemunitdir),)
-	rm -f '$(DESTDIR)$(systemdsystemunitdir)/wsrelayd.service' '$(DESTDIR)$(prefix)/lib/sysusers.d/wsrelayd.conf' \
-		'$(DESTDIR)$(prefix)/lib/tmpfiles.d/wsrelayd.conf'
-endif
+	$(foreach f,$(DATA_FILES),$(Q)rm -f '$(call place_of,$f)'$(newline))
+	$(foreach f,$(CONF_FILES),$(call uninstall_conf,$f))
+	$(foreach d,$(OWN_DIRS),$(Q)rmdir '$(DESTDIR)$d' 2>/dev/null || true$(newline))
 
 # ---- releasing
 

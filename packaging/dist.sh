@@ -6,17 +6,20 @@ set -eu
 name=$1 build=$2
 tree=$build/dist/$name
 
-if [ -d .git ]; then
+# in a clone or a worktree; git may be missing, or refuse a clone that is somebody else's
+if [ -e .git ] && git ls-files >/dev/null 2>&1; then
 	: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
-	list() { git ls-files; }
+	# without what was deleted and not committed yet
+	list() { git ls-files --cached | while read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done; }
 	untracked=$(git ls-files --others --exclude-standard | sed 's/^/    /')
 	[ -z "$untracked" ] || printf 'dist: not tracked by git, so not in the tarball:\n%s\n' "$untracked" >&2
 else
-	: "${SOURCE_DATE_EPOCH:=$(stat -c %Y configure)}"
+	: "${SOURCE_DATE_EPOCH:=$(stat -c %Y configure.ac)}"
 	list()
 	{
-		find . \( -path "./$build" -o -name node_modules -o -name __pycache__ -o -path ./autom4te.cache \) -prune -o \
-			-type f ! -name config.mk ! -name config.log ! -name config.status ! -name '*~' -print | sed 's,^\./,,'
+		find . \( -path "./${build#./}" -o -name .git -o -name node_modules -o -name __pycache__ -o -path ./autom4te.cache \
+			-o -path ./debian -o -path ./.pc \) -prune -o -type f ! -name config.mk ! -name config.log \
+			! -name config.status ! -name '*~' -print | sed 's,^\./,,'
 	}
 fi
 

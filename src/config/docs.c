@@ -19,12 +19,66 @@ struct docs {
 
 static const char docs_ini_intro[] =
     "# The configuration of wsrelayd(8); every key is explained in wsrelayd.ini(5).\n"
-    "# This file is written from the table of keys (make check says how): each key\n"
-    "# stands here with its default, behind a #.\n"
+    "# As it is, it serves an echo and a page to try it, http://127.0.0.1:8080/, to\n"
+    "# this machine alone. Every other key stands here with its default, behind a #;\n"
+    "# examples are at the end.\n"
     "#\n"
     "# wsrelayd -t checks what you wrote, wsrelayd --dump-config shows what is in\n"
     "# force. Files in wsrelayd.ini.d/ whose names end in .ini are read after this\n"
     "# one. Comments stand on lines of their own.\n";
+
+/* Behind the keys of [route echo]: what the page of conf/demo asks for, and the page itself. */
+static const char docs_ini_routes[] =
+    "\n"
+    "# A key of [websocket], for this route alone.\n"
+    "Subprotocols=chat echo\n"
+    "\n"
+    "# The page. The path above is the more exact one, so it wins.\n"
+    "[route page]\n"
+    "Path=/*\n"
+    "Action=static\n"
+    "DocumentRoot=conf/demo\n";
+
+/* A space behind each #, as these are no defaults: see tests/unit/test_docs.c. */
+static const char docs_ini_examples[] =
+    "\n"
+    "# ---- Examples: take the \"# \" away from a whole block.\n"
+    "#\n"
+    "# Clients with TLS on all addresses. wsrelayd(8) says how systemd hands keys\n"
+    "# over that only root can read.\n"
+    "#\n"
+    "# [listen public]\n"
+    "# Address=*:443\n"
+    "# TLS=yes\n"
+    "# Certificate=/etc/ssl/wsrelayd/fullchain.pem\n"
+    "# CertificateKey=/etc/ssl/wsrelayd/privkey.pem\n"
+    "#\n"
+    "# An application with its pages and WebSockets on two machines; browsers only\n"
+    "# from its own site, and those that vanished are noticed within 80 seconds.\n"
+    "#\n"
+    "# [route app]\n"
+    "# Host=app.example.com\n"
+    "# Path=/*\n"
+    "# Action=proxy\n"
+    "# Backend=web\n"
+    "# AllowedOrigins=https://app.example.com\n"
+    "# KeepAliveInterval=1min\n"
+    "# KeepAliveTimeout=20s\n"
+    "#\n"
+    "# [backend web]\n"
+    "# Address=10.0.0.11:3000 10.0.0.12:3000\n"
+    "# HealthCheckInterval=5s\n"
+    "#\n"
+    "# A program that knows nothing of WebSocket: each message is a line.\n"
+    "#\n"
+    "# [route lines]\n"
+    "# Path=/lines\n"
+    "# Action=forward\n"
+    "# Backend=lines\n"
+    "#\n"
+    "# [backend lines]\n"
+    "# Address=unix:/run/lines/lines.sock\n"
+    "# Protocol=lines\n";
 
 static void
 docs_str(struct docs *d, const char *s)
@@ -189,7 +243,10 @@ config_docs_ini(struct buf *out)
 		for (size_t i = 0; i < config_keys_n; i++)
 			if (config_keys[i].section == s)
 				docs_ini_key(&d, &config_keys[i], s != CONFIG_S_BACKEND);
+		if (s == CONFIG_S_ROUTE)
+			docs_str(&d, docs_ini_routes);
 	}
+	docs_str(&d, docs_ini_examples);
 	return d.failed ? -1 : 0;
 }
 

@@ -154,7 +154,7 @@ const struct config_key config_keys[] = {
 		"a domain; empty is any." },
 	{ ROUTE("Path", path), .type = CONFIG_T_PATH, .def = "", .required = true,
 	    .accept = config_accept_path,
-	    .expected = "a path such as /chat, or a prefix such as /app/*", .example = "/echo",
+	    .expected = "a path such as /chat, or a prefix such as /app/*", .example = "/ws",
 	    .doc =
 		"The path that is asked for: exact (/chat) or a prefix (/app/*); the query is not "
 		"matched. The most specific host wins, then an exact path, then the longest "
