@@ -116,6 +116,24 @@ enum http1_status http1_parse_request(const char *p, size_t n, struct http_head 
 enum http1_status http1_parse_response(const char *p, size_t n, struct http_head *out);
 enum http_body http1_response_body(const struct http_head *response, struct span request_method);
 
+/* Fields of one trailer section, at most, and its bytes without the empty line that ends it. */
+#define HTTP1_MAX_TRAILERS 32
+#define HTTP1_MAX_TRAILER_BYTES 8190
+
+/*
+ * Take a trailer section apart (RFC 9110 6.5): p[0..n) are whole field lines, as http1_chunked_feed
+ * handed them out.  Returns how many of them are in v (spans point into p): those that must not stand
+ * there are left out (http_trailer_allowed).  A line that is none ends it.
+ */
+size_t http1_parse_trailers(const char *p, size_t n, struct http_field v[HTTP1_MAX_TRAILERS]);
+
+/*
+ * Whether a field may stand behind the body (RFC 9110 6.5.1): none that frames or routes the
+ * message, changes how it is handled, authenticates, sets cookies or describes the content, no
+ * hop-by-hop field, and none of HTTP/2's pseudo-header fields.
+ */
+bool http_trailer_allowed(struct span name);
+
 /* The first field of that name, or NULL; the number of them. */
 const struct http_field *http_head_find(const struct http_head *h, const char *name);
 size_t http_head_count(const struct http_head *h, const char *name);
@@ -146,19 +164,26 @@ bool http_is_authority(struct span s);
  * The chunked coding (RFC 9112 7.1), incremental and in place.  Feed bytes;
  * each call takes some and may hand out one run of payload.  Extensions are
  * passed over (at most 4096 bytes of them per chunk), trailers checked like
- * fields and dropped (at most 8192 bytes).
+ * fields and handed out as they stand (at most 8192 bytes with the empty line, and
+ * HTTP1_MAX_TRAILERS lines).
  */
 struct http1_chunked {
 	uint64_t left;	  /* of the current chunk */
 	uint32_t skipped; /* extension or trailer bytes so far */
 	uint8_t state;
-	uint8_t digits;
+	uint8_t digits; /* of the size; then trailer lines */
 };
-enum http1_chunk { HTTP1_CHUNK_MORE, HTTP1_CHUNK_DATA, HTTP1_CHUNK_END, HTTP1_CHUNK_BAD };
+enum http1_chunk {
+	HTTP1_CHUNK_MORE,
+	HTTP1_CHUNK_DATA,
+	HTTP1_CHUNK_TRAILER,
+	HTTP1_CHUNK_END,
+	HTTP1_CHUNK_BAD,
+};
 
 void http1_chunked_init(struct http1_chunked *c);
-/* *used: bytes of p taken.  With _DATA *data is a run in p (not empty); call again with the
- * rest.  _MORE: all was taken.  _END: the last chunk and the trailers are over; bytes behind
+/* *used: bytes of p taken.  With _DATA *data is a run of payload in p (not empty), with _TRAILER one of
+ * trailer lines, their CRLFs too, that ends where *used does; call again with the rest.  _MORE: all was taken.  _END: the last chunk and the trailers are over; bytes behind
  * *used are the next message's. */
 enum http1_chunk http1_chunked_feed(
     struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data);

@@ -12,8 +12,8 @@
 #include "codec/http_chars.h"
 
 #define CHUNK_MAX_DIGITS 16
-#define CHUNK_MAX_EXT 4096     /* bytes for each chunk */
-#define CHUNK_MAX_TRAILER 8192 /* bytes, the empty line that ends it too */
+#define CHUNK_MAX_EXT 4096				/* bytes for each chunk */
+#define CHUNK_MAX_TRAILER (HTTP1_MAX_TRAILER_BYTES + 2) /* with the empty line that ends it */
 
 enum chunk_state {
 	CHUNK_SIZE,
@@ -80,8 +80,10 @@ chunk_ext(struct http1_chunked *c, unsigned char b)
 
 /* A byte of a trailer line (RFC 9112 7.1.2), its CRLF not. */
 static enum chunk_state
-chunk_trailer(const struct http1_chunked *c, unsigned char b)
+chunk_trailer(struct http1_chunked *c, unsigned char b)
 {
+	if (c->state == CHUNK_TRAILER && ++c->digits > HTTP1_MAX_TRAILERS)
+		return CHUNK_BAD;
 	if (c->state == CHUNK_VALUE)
 		return (http_chars[b] & HTTP_C_VALUE) != 0 ? CHUNK_VALUE : CHUNK_BAD;
 	if (c->state == CHUNK_NAME && b == ':')
@@ -129,26 +131,45 @@ chunk_step(struct http1_chunked *c, unsigned char b)
 	return (enum chunk_state)c->state;
 }
 
+/* How many bytes of p[0..n) are trailer lines: up to what ends the section, or through what is wrong. */
+static size_t
+chunk_trailer_lines(struct http1_chunked *c, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && c->state >= CHUNK_TRAILER && c->state < CHUNK_LAST_LF &&
+	    !(c->state == CHUNK_TRAILER && p[i] == '\r'))
+		c->state = (uint8_t)chunk_step(c, (unsigned char)p[i++]);
+	return i;
+}
+
 enum http1_chunk
 http1_chunked_feed(
     struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data)
 {
-	size_t i = 0;
+	size_t i = 0, lines;
 
-	while (i < n && c->state != CHUNK_DATA && c->state < CHUNK_END)
+	while (i < n && c->state != CHUNK_DATA && c->state < CHUNK_TRAILER)
+		c->state = (uint8_t)chunk_step(c, (unsigned char)p[i++]);
+	if (c->state == CHUNK_DATA && i < n) {
+		*data = (struct span){ p + i, c->left < n - i ? (size_t)c->left : n - i };
+		c->left -= data->n;
+		*used = i + data->n;
+		if (c->left == 0)
+			c->state = CHUNK_DATA_CR;
+		return HTTP1_CHUNK_DATA;
+	}
+	lines = c->state >= CHUNK_TRAILER ? chunk_trailer_lines(c, p + i, n - i) : 0;
+	*data = (struct span){ p + i, lines };
+	i += lines;
+	if (lines > 0 && c->state != CHUNK_BAD) {
+		*used = i;
+		return HTTP1_CHUNK_TRAILER;
+	}
+	while (i < n && c->state >= CHUNK_TRAILER && c->state < CHUNK_END)
 		c->state = (uint8_t)chunk_step(c, (unsigned char)p[i++]);
 	*used = i;
 	if (c->state == CHUNK_END)
 		return HTTP1_CHUNK_END;
-	if (c->state == CHUNK_BAD)
-		return HTTP1_CHUNK_BAD;
-	if (i == n)
-		return HTTP1_CHUNK_MORE;
-
-	*data = (struct span){ p + i, c->left < n - i ? (size_t)c->left : n - i };
-	c->left -= data->n;
-	*used += data->n;
-	if (c->left == 0)
-		c->state = CHUNK_DATA_CR;
-	return HTTP1_CHUNK_DATA;
+	return c->state == CHUNK_BAD ? HTTP1_CHUNK_BAD : HTTP1_CHUNK_MORE;
 }

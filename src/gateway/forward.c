@@ -19,16 +19,16 @@
 #include "http/raw_client.h"
 
 struct forward {
-	struct session ss;		/* first */
+	struct session ss; /* first */
 	struct connect connect;
-	struct stream *backend;		/* owned once connected */
-	struct forward_head *head;	/* owned; http backends */
-	char *subprotocol_text;		/* owned; raw backends: what the gateway picked */
-	struct span subprotocol;	/* in it */
-	struct loop_timer timer;	/* while a refusal's body is passed on */
-	uint64_t bytes;			/* of a refusal's body */
-	unsigned status;		/* of the refusal that is being passed on */
-	struct ws_ext ext;		/* permessage-deflate as the client will be answered */
+	struct stream *backend;	   /* owned once connected */
+	struct forward_head *head; /* owned; http backends */
+	char *subprotocol_text;	   /* owned; raw backends: what the gateway picked */
+	struct span subprotocol;   /* in it */
+	struct loop_timer timer;   /* while a refusal's body is passed on */
+	uint64_t bytes;		   /* of a refusal's body */
+	unsigned status;	   /* of the refusal that is being passed on */
+	struct ws_ext ext;	   /* permessage-deflate as the client will be answered */
 	bool has_ext;
 	bool responding;
 };
@@ -54,8 +54,9 @@ forward_free(struct forward *f)
 static void
 forward_end(struct forward *f, unsigned status, enum session_side by, const char *reason)
 {
-	struct session_end e = { .status = status, .bytes_out = f->bytes, .by = by,
-	    .reason = reason };
+	struct session_end e = {
+		.status = status, .bytes_out = f->bytes, .by = by, .reason = reason
+	};
 
 	session_access(&f->ss, &e);
 	forward_free(f);
@@ -66,8 +67,8 @@ forward_refusal_text(enum reply kind)
 {
 	if (kind == REPLY_GATEWAY_TIMEOUT)
 		return "the application did not answer in time";
-	return kind == REPLY_UNAVAILABLE ? "the application has no room for more connections" :
-	    "the application cannot be reached";
+	return kind == REPLY_UNAVAILABLE ? "the application has no room for more connections"
+					 : "the application cannot be reached";
 }
 
 /* The backend failed before it gave an answer; why stays valid. */
@@ -132,7 +133,7 @@ forward_client_room(struct stream *s)
 static void
 forward_client_bytes(struct stream *s, uint8_t *p, size_t n)
 {
-	(void)s;		/* held: a WebSocket handshake has no body */
+	(void)s; /* held: a WebSocket handshake has no body */
 	(void)p;
 	(void)n;
 }
@@ -212,11 +213,12 @@ forward_respond(struct forward *f, const struct http_head *h)
 	r.body = http1_response_body(h, SPAN_LIT("GET"));
 	r.content_length = h->content_length;
 	if (r.body == HTTP_BODY_CHUNKED)
-		r.body = HTTP_BODY_EOF;		/* a length that is not known */
+		r.body = HTTP_BODY_EOF; /* a length that is not known */
 	connect_succeeded(&f->connect);
 	f->responding = true;
 	f->status = h->status;
-	session_log(&f->ss, LOG_L_INFO, "the backend refused the handshake with status %u", h->status);
+	session_log(
+	    &f->ss, LOG_L_INFO, "the backend refused the handshake with status %u", h->status);
 	stream_respond(f->ss.s, &r);
 	forward_arm(f);
 }
@@ -254,6 +256,14 @@ forward_budget(struct stream *b)
 }
 
 static void
+forward_on_trailers(struct stream *b, const struct http_field *field, size_t n_fields)
+{
+	struct forward *f = b->user;
+
+	stream_trailers(f->ss.s, field, n_fields);
+}
+
+static void
 forward_on_end(struct stream *b)
 {
 	struct forward *f = b->user;
@@ -287,6 +297,7 @@ forward_on_reset(struct stream *b, enum stream_error e, const char *why)
 static const struct stream_events forward_backend_events = {
 	.response = forward_on_response,
 	.bytes = forward_on_bytes,
+	.trailers = forward_on_trailers,
 	.end = forward_on_end,
 	.reset = forward_on_reset,
 	.budget = forward_budget,

@@ -8,6 +8,18 @@
 #include "gateway/forwarded.h"
 #include "policy/subprotocol.h"
 
+/*
+ * Fields of one connection stay behind.  The names of trailers that follow do not, where there is a body that can have
+ * some: the carriers make a chunked or HTTP/2 body of it again (RFC 9110 6.6.2).
+ */
+static bool
+stays_behind(const struct http_head *h, struct span name)
+{
+	if (span_eq_nocase(name, SPAN_LIT("Trailer")) && h->body == HTTP_BODY_CHUNKED)
+		return http_head_list_has(h, "Connection", "Trailer");
+	return http_head_is_hop_by_hop(h, name);
+}
+
 static bool
 name_in(struct span name, const char *const *list)
 {
@@ -182,6 +194,7 @@ maker_request(struct head_maker *m, const struct http_head *head, struct h1_requ
 	out->content_length = head->content_length;
 	if (head->body == HTTP_BODY_NONE && name_in(head->method, with_content))
 		out->body = HTTP_BODY_LENGTH;
+	out->te_trailers = http_head_list_has(head, "TE", "trailers");
 	if (head->expect_continue && head->body != HTTP_BODY_NONE)
 		maker_field(m, SPAN_LIT("Expect"), SPAN_LIT("100-continue"));
 }
@@ -211,7 +224,7 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 	for (size_t i = 0; i < head->n_fields; i++) {
 		if (request_field_rebuilt(head->field[i].name) ||
 		    forwarded_is(head->field[i].name) ||
-		    http_head_is_hop_by_hop(head, head->field[i].name))
+		    stays_behind(head, head->field[i].name))
 			continue;
 		maker_field(&m, head->field[i].name, head->field[i].value);
 	}
@@ -256,7 +269,7 @@ forward_response_fields(const struct http_head *h, struct http_field *v)
 
 	for (size_t i = 0; i < h->n_fields; i++) {
 		if (name_in(h->field[i].name, never) ||
-		    http_head_is_hop_by_hop(h, h->field[i].name))
+		    stays_behind(h, h->field[i].name))
 			continue;
 		v[n++] = h->field[i];
 	}

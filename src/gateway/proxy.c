@@ -10,8 +10,8 @@
  * what one read brings.
  *
  * Neither side's framing reaches the other: both carriers make their own out of "so many bytes"
- * or "an end that will be told".  Trailers are dropped in both directions (RFC 9110 6.5.1
- * allows it).  What ends early on one side is cut off on the other: a backend that fails in the
+ * or "an end that will be told".  Trailers pass in both directions where the next message has a
+ * place for them, but for those that must not stand there.  What ends early on one side is cut off on the other: a backend that fails in the
  * middle of a body breaks the client's stream, and a client that leaves, also one that only
  * half-closes its connection before the response is over, aborts the backend's.
  *
@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "gateway/connect.h"
 #include "gateway/forward_head.h"
+#include "gateway/forwarded.h"
 #include "http/h1_pool.h"
 
 /* How long a client that waits for 100 (Continue) is left to the backend. */
@@ -46,6 +47,7 @@ struct proxy {
 	bool complete; /* the whole request has come */
 	bool reused;   /* b was taken from the pool */
 	bool expects;  /* the client waits for 100 (Continue) */
+	bool trailers; /* the request had some, which are gone */
 };
 
 _Static_assert(sizeof(struct proxy) <= LOOP_OBJECT_MAX, "struct proxy is too big");
@@ -206,6 +208,29 @@ proxy_client_bytes(struct stream *s, uint8_t *p, size_t n)
 		stream_hold(s, STREAM_HOLD_PEER);
 }
 
+/* Those that would tell a careless backend who the client is are ours to say. */
+static size_t
+proxy_pick_trailers(struct http_field *v, const struct http_field *field, size_t n_fields)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_fields && n < HTTP1_MAX_TRAILERS; i++)
+		if (!forwarded_is(field[i].name))
+			v[n++] = field[i];
+	return n;
+}
+
+static void
+proxy_client_trailers(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	struct http_field v[HTTP1_MAX_TRAILERS];
+	struct proxy *f = s->user;
+
+	f->trailers = true;
+	if (f->b != NULL)
+		stream_trailers(f->b, v, proxy_pick_trailers(v, field, n_fields));
+}
+
 static void
 proxy_client_end(struct stream *s)
 {
@@ -244,6 +269,7 @@ proxy_client_reset(struct stream *s, enum stream_error e, const char *why)
 static const struct stream_events proxy_client_events = {
 	.bytes = proxy_client_bytes,
 	.room = proxy_client_room,
+	.trailers = proxy_client_trailers,
 	.end = proxy_client_end,
 	.gone = proxy_client_gone,
 	.reset = proxy_client_reset,
@@ -314,6 +340,14 @@ proxy_on_room(struct stream *b)
 }
 
 static void
+proxy_on_trailers(struct stream *b, const struct http_field *field, size_t n_fields)
+{
+	struct proxy *f = b->user;
+
+	stream_trailers(f->ss.s, field, n_fields);
+}
+
+static void
 proxy_on_end(struct stream *b)
 {
 	proxy_finish(b->user);
@@ -339,7 +373,7 @@ proxy_is_idempotent(struct span method)
 static bool
 proxy_may_retry(const struct proxy *f, const struct stream *b, enum stream_error e)
 {
-	return e == STREAM_E_PEER && f->bytes_in == 0 && !h1_client_answered(b) &&
+	return e == STREAM_E_PEER && f->bytes_in == 0 && !f->trailers && !h1_client_answered(b) &&
 	    proxy_is_idempotent(f->head->r.method);
 }
 
@@ -380,6 +414,7 @@ static const struct stream_events proxy_backend_events = {
 	.response = proxy_on_response,
 	.bytes = proxy_on_bytes,
 	.room = proxy_on_room,
+	.trailers = proxy_on_trailers,
 	.end = proxy_on_end,
 	.reset = proxy_on_reset,
 	.budget = proxy_budget,

@@ -26,6 +26,7 @@
 
 #include "base/mem.h"
 #include "http/h1_client_int.h"
+#include "http/h1_trailers.h"
 
 /* How long the kernel may take over the last bytes of a closed stream, at least. */
 #define H1C_FLUSH_MS 5000
@@ -98,6 +99,7 @@ h1c_exchange_new(struct h1_client *h1c)
 	x->h1c = h1c;
 	x->timer.fn = h1c_on_timer;
 	buf_init(&x->kept, HTTP1_MAX_HEAD);
+	buf_init(&x->trailers, HTTP1_MAX_TRAILER_BYTES);
 	http1_scan_init(&x->scan, HTTP1_RESPONSE);
 	http1_chunked_init(&x->chunked);
 	return x;
@@ -114,6 +116,7 @@ h1c_exchange_free(struct h1_client *h1c)
 	loop_later_cancel(h1c->t.loop, &x->task);
 	loop_disown(&x->orphan);
 	buf_clear(&x->kept);
+	buf_clear(&x->trailers);
 	loop_object_free_later(h1c->t.loop, x);
 	h1c->x = NULL;
 }
@@ -199,12 +202,21 @@ h1c_hand_up(struct h1_client *h1c, uint8_t *p, size_t n)
 static void
 h1c_end_up(struct h1_client *h1c)
 {
+	struct buf trailers;
+
+	buf_init(&trailers, HTTP1_MAX_TRAILER_BYTES);
+	if (h1c->x != NULL) {
+		trailers = h1c->x->trailers;
+		buf_init(&h1c->x->trailers, HTTP1_MAX_TRAILER_BYTES);
+	}
 	h1c_set_state(h1c, H1C_ENDED);
 	h1c_exchange_free(h1c);
 	/* What is behind a body is nobody's; where a request may follow it would be noticed. */
 	if (!h1c_may_keep(h1c))
 		transport_want_read(&h1c->t, false);
-	h1c->s.ev->end(&h1c->s);
+	h1_trailers_up(&h1c->s, &trailers);
+	if (h1c->s.ev != NULL) /* it may have been closed */
+		h1c->s.ev->end(&h1c->s);
 }
 
 /* A part of a body goes up; the bytes of p[0..n) that it was, its framing too. */
@@ -235,6 +247,10 @@ h1c_hand_body(struct h1_client *h1c, uint8_t *p, size_t n)
 		break;
 	case HTTP1_CHUNK_DATA:
 		h1c_hand_up(h1c, p + (data.p - (const char *)p), data.n);
+		break;
+	case HTTP1_CHUNK_TRAILER:
+		if (h1_trailers_keep(&h1c->s, &x->trailers, data) == -1)
+			h1c_fail_memory(h1c);
 		break;
 	case HTTP1_CHUNK_END:
 		x->body = HTTP_BODY_NONE;
@@ -724,6 +740,7 @@ const struct stream_ops h1c_ops = {
 	.respond = h1c_op_respond,
 	.accept = h1c_op_accept,
 	.write = h1c_op_write,
+	.trailers = h1c_op_trailers,
 	.end = h1c_op_end,
 	.close = h1c_op_close,
 	.abort = h1c_op_abort,

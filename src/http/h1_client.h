@@ -29,6 +29,8 @@ struct h1_request {
 	 */
 	enum http_body body; /* NONE, LENGTH or CHUNKED */
 	uint64_t content_length;
+	/* The client takes trailers: "TE: trailers" is sent (RFC 9110 10.1.4); not with websocket. */
+	bool te_trailers;
 	/*
 	 * The connection may serve another request afterwards: no "Connection: close" is sent.
 	 * See h1_client_keep.

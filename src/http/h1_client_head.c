@@ -106,6 +106,17 @@ h1c_head_put_framing(struct buf *b, const struct h1_request *r)
 	return h1c_head_put_line(b, "Transfer-Encoding", SPAN_LIT("chunked"));
 }
 
+/* Whether this is the connection's only request, and that trailers are taken. */
+static int
+h1c_head_put_options(struct buf *b, const struct h1_request *r)
+{
+	if (!r->te_trailers)
+		return r->keep ? 0 : buf_append_str(b, "Connection: close\r\n");
+	return buf_append_str(b,
+	    r->keep ? "Connection: TE\r\nTE: trailers\r\n"
+		    : "Connection: close, TE\r\nTE: trailers\r\n");
+}
+
 /* The client's half of the handshake (RFC 6455 4.1); or the body's framing, and whether this is the
  * connection's only request. */
 static int
@@ -114,7 +125,7 @@ h1c_head_put_connection(struct buf *b, const struct h1_request *r, struct span k
 	if (!r->websocket && h1c_head_put_framing(b, r) == -1)
 		return -1;
 	if (!r->websocket)
-		return r->keep ? 0 : h1c_head_put_line(b, "Connection", SPAN_LIT("close"));
+		return h1c_head_put_options(b, r);
 	if (h1c_head_put_line(b, "Upgrade", SPAN_LIT("websocket")) == -1 ||
 	    h1c_head_put_line(b, "Connection", SPAN_LIT("Upgrade")) == -1 ||
 	    h1c_head_put_line(b, "Sec-WebSocket-Key", key) == -1)

@@ -42,6 +42,7 @@ struct h1_exchange {
 	struct http1_scan scan;
 	struct http1_chunked chunked; /* HTTP_BODY_CHUNKED */
 	struct buf kept;	      /* an incomplete head; behind it, what was held */
+	struct buf trailers;	      /* of the response */
 	uint64_t out_left;	      /* of the request's body, H1C_OUT_LENGTH */
 	uint64_t timeout_ms;	      /* for the response's head; 0 and CONFIG_NEVER: none */
 	enum http_body body;
@@ -72,7 +73,7 @@ extern const struct stream_ops h1c_ops;
 
 void h1c_set_state(struct h1_client *h1c, enum h1c_state to); /* the only place that changes it */
 struct h1_exchange *h1c_exchange_new(struct h1_client *h1c);  /* NULL without memory */
-void h1c_arm(struct h1_client *h1c, uint64_t in_ms); /* CONFIG_NEVER and 0 are no limit */
+void h1c_arm(struct h1_client *h1c, uint64_t in_ms);	      /* CONFIG_NEVER and 0 are no limit */
 
 /* The end of the connection; nothing is called up.  From here on h1c->x must not be looked at. */
 void h1c_destroy(struct h1_client *h1c, bool reset);
@@ -80,6 +81,7 @@ void h1c_destroy(struct h1_client *h1c, bool reset);
 /* h1_client_request.c: the stream's operations, and what the response needs of them. */
 
 int h1c_op_write(struct stream *s, const struct iovec *iov, int n);
+void h1c_op_trailers(struct stream *s, const struct http_field *field, size_t n_fields);
 void h1c_op_end(struct stream *s);
 
 /* In H1C_ENDED: another request may follow. */

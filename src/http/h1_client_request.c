@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "http/h1_client_int.h"
+#include "http/h1_trailers.h"
 
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1C_IOV_MAX 32
@@ -227,6 +228,29 @@ h1c_op_write(struct stream *s, const struct iovec *iov, int n)
 	ret = h1c_write_body(h1c, iov, n);
 	h1c_arm_response(h1c);
 	return ret;
+}
+
+void
+h1c_op_trailers(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	struct h1_client *h1c = h1c_of_stream(s);
+	struct iovec iov;
+	struct buf last;
+
+	if (h1c_is_closed(h1c) || h1c->out != H1C_OUT_CHUNKED) {
+		h1c_op_end(s);
+		return;
+	}
+	h1c->out = H1C_OUT_DONE;
+	buf_init(&last, HTTP1_MAX_HEAD);
+	if (h1_trailers_put(&last, field, n_fields) == 0) {
+		iov = (struct iovec){ last.p, last.n };
+		transport_write(&h1c->t, &iov, 1);
+	} else {
+		transport_break(&h1c->t, ENOMEM);
+	}
+	buf_clear(&last);
+	h1c_arm_response(h1c);
 }
 
 void

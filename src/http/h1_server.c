@@ -76,6 +76,7 @@ h1_http_new(struct h1_server *h1c)
 	h->keep_alive = true;
 	buf_init(&h->stash, HTTP1_MAX_HEAD + LOOP_SCRATCH);
 	buf_init(&h->out, HTTP1_MAX_HEAD + 4096);
+	buf_init(&h->trailers, HTTP1_MAX_TRAILER_BYTES);
 	http1_scan_init(&h->scan, HTTP1_REQUEST);
 	return h;
 }
@@ -91,6 +92,7 @@ h1_http_free(struct h1_server *h1c)
 	loop_later_cancel(h1c->c.t.loop, &h->task);
 	buf_clear(&h->stash);
 	buf_clear(&h->out);
+	buf_clear(&h->trailers);
 	loop_object_free_later(h1c->c.t.loop, h);
 	h1c->http = NULL;
 }

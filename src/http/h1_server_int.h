@@ -26,6 +26,7 @@ struct h1_http {
 	struct http1_scan scan;
 	struct buf stash;	      /* an incomplete head, or bytes that wait */
 	struct buf out;		      /* response head that waits for its first body bytes */
+	struct buf trailers;	      /* of the request, until all of them are there */
 	uint64_t body_left;	      /* request body, HTTP_BODY_LENGTH */
 	struct http1_chunked chunked; /* request body, HTTP_BODY_CHUNKED */
 	uint64_t response_left;	      /* response body, HTTP_BODY_LENGTH */

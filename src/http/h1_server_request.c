@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "http/h1_server_int.h"
+#include "http/h1_trailers.h"
 #include "http/reply.h"
 
 void
@@ -123,6 +124,7 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 	if (h->body == HTTP_BODY_LENGTH && h->body_left == 0)
 		h->body = HTTP_BODY_NONE;
 	http1_chunked_init(&h->chunked);
+	buf_clear(&h->trailers);
 	h->responded = h->response_done = h->no_body = h->released = false;
 	h->next_wanted = false;
 	h1c->c.version = head.minor == 0 ? HTTP_1_0 : HTTP_1_1;
@@ -144,6 +146,9 @@ static void
 h1_body_end(struct h1_server *h1c)
 {
 	h1c->http->body = HTTP_BODY_NONE;
+	h1_trailers_up(&h1c->s, &h1c->http->trailers);
+	if (h1c->s.carrier_state != H1_REQUEST)
+		return; /* closed by the user */
 	if (h1c->s.ev == NULL && h1c->http->response_done) {
 		h1c->http->next_wanted = true;
 		h1_later(h1c);
@@ -171,6 +176,10 @@ h1_feed_body(struct h1_server *h1c, uint8_t *p, size_t n)
 	switch (http1_chunked_feed(&h->chunked, (const char *)p, n, &used, &data)) {
 	case HTTP1_CHUNK_DATA:
 		h1_hand_body(h1c, p + (data.p - (const char *)p), data.n);
+		break;
+	case HTTP1_CHUNK_TRAILER:
+		if (h1_trailers_keep(&h1c->s, &h->trailers, data) == -1)
+			h1_fail(h1c, STREAM_E_MEMORY, "out of memory");
 		break;
 	case HTTP1_CHUNK_END:
 		h1_body_end(h1c);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "http/h1_server_int.h"
+#include "http/h1_trailers.h"
 #include "http/reply.h"
 
 /* Bytes of a request's body that are read only to reach the next request. */
@@ -227,12 +228,46 @@ h1_op_write(struct stream *s, const struct iovec *iov, int n)
 	return h1_write_chunk(h1c, iov, n, bytes);
 }
 
+/* The last chunk, with what waits of the head before it. */
+static void
+h1_write_last(struct h1_server *h1c, struct span last)
+{
+	struct h1_http *h = h1c->http;
+	struct iovec iov[2] = {
+		{ h->out.p, h->out.n },
+		{ (void *)(uintptr_t)last.p, last.n },
+	};
+
+	transport_write(&h1c->c.t, h->out.n > 0 ? iov : iov + 1, h->out.n > 0 ? 2 : 1);
+	buf_clear(&h->out);
+}
+
+static void
+h1_op_trailers(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	struct h1_server *h1c = h1_of_stream(s);
+	struct h1_http *h = h1c->http;
+	struct buf last;
+
+	if (h1c->s.carrier_state != H1_REQUEST || !h->responded || h->response_done || h->no_body ||
+	    h->response_body != HTTP_BODY_CHUNKED) {
+		s->ops->end(s); /* there is no place for them */
+		return;
+	}
+	h->response_done = true;
+	buf_init(&last, HTTP1_MAX_HEAD);
+	if (h1_trailers_put(&last, field, n_fields) == 0)
+		h1_write_last(h1c, buf_span(&last));
+	else
+		transport_break(&h1c->c.t, ENOMEM);
+	buf_clear(&last);
+}
+
 static void
 h1_op_end(struct stream *s)
 {
 	struct h1_server *h1c = h1_of_stream(s);
 	struct h1_http *h = h1c->http;
-	struct iovec last = { (void *)(uintptr_t) "0\r\n\r\n", 5 };
 
 	if (h1c->s.carrier_state == H1_WEBSOCKET) {
 		transport_fin(&h1c->c.t);
@@ -243,10 +278,8 @@ h1_op_end(struct stream *s)
 	if (!h->no_body && h->response_body == HTTP_BODY_LENGTH && h->response_left > 0)
 		return; /* cut short: stream_close will break it off */
 	h->response_done = true;
-	if (!h->no_body && h->response_body == HTTP_BODY_CHUNKED) {
-		h1_flush_head(h1c);
-		transport_write(&h1c->c.t, &last, 1);
-	}
+	if (!h->no_body && h->response_body == HTTP_BODY_CHUNKED)
+		h1_write_last(h1c, SPAN_LIT("0\r\n\r\n"));
 }
 
 static void
@@ -316,6 +349,7 @@ const struct stream_ops h1_ops = {
 	.inform = h1_op_inform,
 	.accept = h1_op_accept,
 	.write = h1_op_write,
+	.trailers = h1_op_trailers,
 	.end = h1_op_end,
 	.close = h1_op_close,
 	.abort = h1_op_abort,

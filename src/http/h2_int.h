@@ -14,6 +14,7 @@
 #include "http/h2_out.h"
 #include "http/h2_queue.h"
 #include "http/h2_scan.h"
+#include "http/h2_trailers.h"
 #include "http/http_conn.h"
 
 struct h2_server;
@@ -101,7 +102,8 @@ struct h2_server {
 	struct loop_timer timer;
 	struct h2_stream *streams; /* owned: all */
 	struct h2_stream *pend_first, **pend_tail;
-	struct h2_run run, chunk; /* within h2_feed only */
+	struct h2_trailers *trailers; /* owned: those that wait */
+	struct h2_run run, chunk;     /* within h2_feed only */
 	struct h2_scan scan;
 	size_t judged;	    /* bytes that the scan is ahead of nghttp2; within h2_feed */
 	struct h2_out *out; /* within the flush only */
@@ -190,8 +192,8 @@ int h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http
     size_t n_fields, const uint64_t *content_length, bool end);
 
 /* The head of an interim response.  0 or -1. */
-int h2_session_inform(struct h2_stream *h2s, unsigned status, const struct http_field *field,
-    size_t n_fields);
+int h2_session_inform(
+    struct h2_stream *h2s, unsigned status, const struct http_field *field, size_t n_fields);
 
 /* Give n bytes of window back. */
 void h2_session_consume(struct h2_stream *h2s, size_t n);

@@ -44,6 +44,34 @@ h2_now(const struct h2_server *h2c)
 
 /* ---- heads */
 
+static void
+h2_await_head(struct h2_server *h2c)
+{
+	h2c->head_at_ms = h2_now(h2c) + h2c->c.config->server.handshake_timeout_ms;
+}
+
+/* A header block behind the body (RFC 9113 8.1); one of a WebSocket means nothing. */
+static int
+h2_begin_trailers(struct h2_server *h2c, struct h2_stream *h2s)
+{
+	if (h2s == NULL || h2s->state == H2S_WEBSOCKET)
+		return 0;
+	h2_await_head(h2c);
+	return h2_trailers_begin(&h2c->trailers, h2s, H2_TRAILERS_IN) == 0
+	    ? 0
+	    : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+/* The stream ends for the client's fault, which counts as a reset of its own. */
+static int
+h2_malformed(struct h2_server *h2c, int32_t id)
+{
+	nghttp2_submit_rst_stream(h2c->ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR);
+	return h2_count_reset(h2c, "too many malformed requests") != 0
+	    ? NGHTTP2_ERR_CALLBACK_FAILURE
+	    : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 static int
 h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
@@ -51,8 +79,10 @@ h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	struct h2_stream *h2s;
 	int32_t id = frame->hd.stream_id;
 
-	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-		return 0; /* trailers: nobody asks for them */
+	if (frame->hd.type != NGHTTP2_HEADERS)
+		return 0;
+	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return h2_begin_trailers(h2c, h2_stream_find(h2c, id));
 	if (h2c->n_streams >= h2c->c.listen->max_streams) {
 		nghttp2_submit_rst_stream(
 		    ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM); /* RFC 9113 5.1.2 */
@@ -63,7 +93,7 @@ h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	if ((h2s = h2_stream_new(h2c, id)) == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	nghttp2_session_set_stream_user_data(ng, id, h2s);
-	h2c->head_at_ms = h2_now(h2c) + h2c->c.config->server.handshake_timeout_ms;
+	h2_await_head(h2c);
 	return 0;
 }
 
@@ -75,7 +105,17 @@ h2_on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *nam
 	struct h2_server *h2c = arg;
 
 	(void)flags;
-	if (h2s == NULL || h2s->state != H2S_HEAD)
+	if (h2s == NULL || frame->hd.type != NGHTTP2_HEADERS)
+		return 0;
+	/* Never into the head, also where that was not handed up yet (RFC 9110 6.5.1). */
+	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return h2s->state == H2S_WEBSOCKET ||
+			h2_trailers_add(h2c->trailers, h2s, H2_TRAILERS_IN,
+			    (struct span){ (const char *)name, name_n },
+			    (struct span){ (const char *)value, value_n }) == 0
+		    ? 0
+		    : h2_malformed(h2c, frame->hd.stream_id);
+	if (h2s->state != H2S_HEAD)
 		return 0;
 	switch (h2_head_add(h2s->head, (struct span){ (const char *)name, name_n },
 	    (struct span){ (const char *)value, value_n })) {
@@ -94,14 +134,8 @@ static int
 h2_on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
     size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
-	struct h2_server *h2c = arg;
-
-	(void)name, (void)name_n, (void)value, (void)value_n, (void)flags;
-	nghttp2_submit_rst_stream(
-	    ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
-	return h2_count_reset(h2c, "too many malformed requests") != 0
-	    ? NGHTTP2_ERR_CALLBACK_FAILURE
-	    : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	(void)ng, (void)name, (void)name_n, (void)value, (void)value_n, (void)flags;
+	return h2_malformed(arg, frame->hd.stream_id);
 }
 
 /* ---- frames that are complete */
@@ -216,6 +250,35 @@ h2_on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg)
 
 /* ---- sending */
 
+static void
+h2_nv_add(nghttp2_nv *nv, size_t *n, struct span name, struct span value)
+{
+	nv[*n].name = (uint8_t *)(uintptr_t)name.p;
+	nv[*n].namelen = name.n;
+	nv[*n].value = (uint8_t *)(uintptr_t)value.p;
+	nv[*n].valuelen = value.n;
+	nv[(*n)++].flags = NGHTTP2_NV_FLAG_NONE;
+}
+
+/* The trailers that wait for the end of the body; how many fields they are, or -1. */
+static int
+h2_submit_trailers(struct h2_stream *h2s)
+{
+	struct h2_server *h2c = h2s->h2c;
+	struct h2_trailers *tr = h2_trailers_take(&h2c->trailers, h2s, H2_TRAILERS_OUT);
+	struct http_field field[HTTP1_MAX_TRAILERS];
+	nghttp2_nv nv[HTTP1_MAX_TRAILERS];
+	size_t n = 0, fields = tr != NULL ? h2_trailers_fields(tr, field) : 0;
+	int ret = 0;
+
+	while (n < fields)
+		h2_nv_add(nv, &n, field[n].name, field[n].value);
+	if (n > 0)
+		ret = nghttp2_submit_trailer(h2c->ng, h2s->id, nv, n) == 0 ? (int)n : -1;
+	h2_trailers_free(tr);
+	return ret;
+}
+
 /* How much may go out with the next DATA frame of a stream. */
 static ssize_t
 h2_on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max, uint32_t *flags,
@@ -223,13 +286,17 @@ h2_on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max, uint32_t *
 {
 	struct h2_stream *h2s = source->ptr;
 	size_t n = h2_queue_bytes(&h2s->out) < max ? h2_queue_bytes(&h2s->out) : max;
+	int trailers;
 
 	(void)ng, (void)id, (void)buf, (void)arg;
 	*flags = NGHTTP2_DATA_FLAG_NO_COPY;
 	if (n == h2_queue_bytes(&h2s->out)) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		h2s->attached_data = false;
-		if (!h2s->end_out)
+		trailers = h2s->end_out ? h2_submit_trailers(h2s) : 0;
+		if (trailers == -1)
+			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+		h2s->attached_data = trailers > 0; /* behind them nothing is asked for */
+		if (!h2s->end_out || trailers > 0)
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 	}
 	return (ssize_t)n;
@@ -461,16 +528,6 @@ h2_session_consume(struct h2_stream *h2s, size_t n)
 		return;
 	nghttp2_session_consume(h2s->h2c->ng, h2s->id, n);
 	h2_dirty(h2s->h2c);
-}
-
-static void
-h2_nv_add(nghttp2_nv *nv, size_t *n, struct span name, struct span value)
-{
-	nv[*n].name = (uint8_t *)(uintptr_t)name.p;
-	nv[*n].namelen = name.n;
-	nv[*n].value = (uint8_t *)(uintptr_t)value.p;
-	nv[*n].valuelen = value.n;
-	nv[(*n)++].flags = NGHTTP2_NV_FLAG_NONE;
 }
 
 /* RFC 9113 8.2.2; whoever made the field. */

@@ -77,6 +77,7 @@ h2_stream_free(struct h2_stream *h2s)
 		h2_head_free(h2s->head);
 	h2_queue_clear(&h2s->in);
 	h2_queue_clear(&h2s->out);
+	h2_trailers_drop(&h2c->trailers, h2s);
 	if ((*h2s->prev = h2s->next) != NULL)
 		h2s->next->prev = h2s->prev;
 	loop_object_free_later(h2c->c.t.loop, h2s);
@@ -161,6 +162,19 @@ h2_deliver_run(struct h2_server *h2c)
 	}
 }
 
+/* Trailers that came go up, right before the end. */
+static void
+h2_stream_trailers(struct h2_stream *h2s)
+{
+	struct h2_trailers *tr = h2_trailers_take(&h2s->h2c->trailers, h2s, H2_TRAILERS_IN);
+	struct http_field field[HTTP1_MAX_TRAILERS];
+	size_t n = tr != NULL ? h2_trailers_fields(tr, field) : 0;
+
+	if (n > 0 && h2s->s.ev->trailers != NULL)
+		h2s->s.ev->trailers(&h2s->s, field, n);
+	h2_trailers_free(tr);
+}
+
 /* END_STREAM, when the bytes before it are taken. */
 static void
 h2_stream_end(struct h2_stream *h2s)
@@ -176,7 +190,8 @@ h2_stream_end(struct h2_stream *h2s)
 		h2_session_reset(h2s, NGHTTP2_CANCEL);
 	} else if (h2s->s.holds == 0 && !h2s->end_told) {
 		h2s->end_told = true;
-		if (ev->end != NULL)
+		h2_stream_trailers(h2s);
+		if (h2s->s.ev == ev && ev->end != NULL)
 			ev->end(&h2s->s);
 	}
 }
@@ -425,6 +440,27 @@ h2_op_write(struct stream *s, const struct iovec *iov, int n)
 }
 
 static void
+h2_op_trailers(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	struct h2_stream *h2s = h2s_of(s);
+	struct h2_server *h2c = h2s->h2c;
+	int ret = 0;
+
+	/* Where the length was told END_STREAM went with the last byte. */
+	if (h2_stream_open(h2s) && h2s->state == H2S_REQUEST && h2s->responded && !h2s->end_out &&
+	    n_fields > 0) {
+		ret = h2_trailers_begin(&h2c->trailers, h2s, H2_TRAILERS_OUT);
+		for (size_t i = 0; i < n_fields && ret == 0; i++)
+			ret = h2_trailers_add(
+			    h2c->trailers, h2s, H2_TRAILERS_OUT, field[i].name, field[i].value);
+	}
+	if (ret == 0)
+		s->ops->end(s);
+	else
+		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
+}
+
+static void
 h2_op_end(struct stream *s)
 {
 	struct h2_stream *h2s = h2s_of(s);
@@ -533,6 +569,7 @@ static const struct stream_ops h2_ops = {
 	.inform = h2_op_inform,
 	.accept = h2_op_accept,
 	.write = h2_op_write,
+	.trailers = h2_op_trailers,
 	.end = h2_op_end,
 	.close = h2_op_close,
 	.abort = h2_op_abort,

@@ -86,6 +86,9 @@ struct stream_events {
 	void (*bytes)(struct stream *s, uint8_t *p, size_t n);
 	/* stream_queued has fallen to 0 after bytes had to wait. */
 	void (*room)(struct stream *s);
+	/* Trailer fields came behind the body (RFC 9110 6.5), borrowed for the call; `end` follows.  Only those that may
+	 * stand there (http_trailer_allowed).  NULL: they are dropped. */
+	void (*trailers)(struct stream *s, const struct http_field *field, size_t n_fields);
 	/* The peer has sent its last byte (FIN, END_STREAM, the body's end). */
 	void (*end)(struct stream *s);
 	/* Server side: the client has ended its side behind a complete request, and most likely left.  The response
@@ -118,6 +121,7 @@ struct stream_ops {
 	    size_t n_fields);
 	int (*accept)(struct stream *s, const struct http_field *field, size_t n_fields);
 	int (*write)(struct stream *s, const struct iovec *iov, int n);
+	void (*trailers)(struct stream *s, const struct http_field *field, size_t n_fields);
 	void (*end)(struct stream *s);
 	void (*close)(struct stream *s, uint64_t linger_ms);
 	void (*abort)(struct stream *s);
@@ -182,6 +186,19 @@ static inline void
 stream_end(struct stream *s)
 {
 	s->ops->end(s);
+}
+
+/*
+ * The same with these fields behind the body (RFC 9110 6.5), borrowed for the call.  Where the message has no place for
+ * them (a length that was told or no body at all over HTTP/1.1, HTTP/1.0, a WebSocket) they are dropped.
+ */
+static inline void
+stream_trailers(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	if (s->ops->trailers != NULL)
+		s->ops->trailers(s, field, n_fields);
+	else
+		s->ops->end(s);
 }
 
 /*

@@ -2,14 +2,17 @@
  * Fuzzes src/codec/http1_chunked.c.  Input: 1 byte for the cuts, then a
  * chunked body and what follows it.  Oracles: whole, cut and byte by byte give
  * the same; it ends well where, and only where, a naive decoder that has all
- * bytes before it says so, with the same payload and the same end.
+ * bytes before it says so, with the same payload, the same trailers and the same end; the trailers that
+ * are taken apart are those lines but the forbidden ones.
  */
+#include <strings.h>
+
 #include "codec/http1.h"
 #include "oracle.h"
 
 struct chunked_run {
-	char *payload;
-	size_t n;
+	char *payload, *trailers;
+	size_t n, trailers_n;
 	size_t taken;
 	enum http1_chunk result;
 };
@@ -19,7 +22,9 @@ chunked_run(const char *p, size_t n, bool whole, uint32_t seed, struct chunked_r
 {
 	struct http1_chunked c;
 
-	*run = (struct chunked_run){ .payload = oracle_copy(p, n), .result = HTTP1_CHUNK_MORE };
+	*run = (struct chunked_run){ .payload = oracle_copy(p, n),
+		.trailers = oracle_copy(p, n),
+		.result = HTTP1_CHUNK_MORE };
 	http1_chunked_init(&c);
 	while (run->taken < n && run->result == HTTP1_CHUNK_MORE) {
 		size_t k = whole ? n : oracle_piece(&seed, n - run->taken), at = 0, used;
@@ -35,6 +40,13 @@ chunked_run(const char *p, size_t n, bool whole, uint32_t seed, struct chunked_r
 				    data.n > 0 && data.n <= used && data.p + data.n == piece + at);
 				memcpy(run->payload + run->n, data.p, data.n);
 				run->n += data.n;
+			}
+			if (run->result == HTTP1_CHUNK_TRAILER) {
+				ORACLE(
+				    data.n > 0 && data.n <= used && data.p + data.n == piece + at);
+				memcpy(run->trailers + run->trailers_n, data.p, data.n);
+				run->trailers_n += data.n;
+				run->result = HTTP1_CHUNK_DATA; /* go on */
 			}
 		} while (run->result == HTTP1_CHUNK_DATA);
 		ORACLE(run->result != HTTP1_CHUNK_MORE || at == k);
@@ -92,9 +104,10 @@ naive_trailer(const char *line, size_t length)
 
 /* Whether p[0..n) starts with a whole chunked body: its bytes and its payload. */
 static bool
-naive_decode(const char *p, size_t n, char *payload, size_t *payload_n, size_t *taken)
+naive_decode(
+    const char *p, size_t n, char *payload, size_t *payload_n, struct span *trailer, size_t *taken)
 {
-	size_t at = 0, length, trailers;
+	size_t at = 0, length, trailers, lines = 0;
 	const char *line;
 	uint64_t size;
 
@@ -113,15 +126,48 @@ naive_decode(const char *p, size_t n, char *payload, size_t *payload_n, size_t *
 	} while (true);
 	trailers = at;
 	while ((line = naive_line(p, n, &at, &length)) != NULL && length != 0)
-		if (!naive_trailer(line, length))
+		if (!naive_trailer(line, length) || ++lines > HTTP1_MAX_TRAILERS)
 			return false;
 	*taken = at;
+	*trailer = (struct span){ p + trailers, line != NULL ? at - trailers - 2 : 0 };
 	return line != NULL && at - trailers <= 8192;
+}
+
+/* Each line of the section is a field that was taken, or one that may not stand there. */
+static void
+check_trailers(struct span all)
+{
+	struct http_field v[HTTP1_MAX_TRAILERS];
+	char *copy = oracle_copy(all.p, all.n);
+	size_t n = http1_parse_trailers(copy, all.n, v), at = 0, length, taken = 0;
+	const char *line, *colon;
+	struct span name;
+
+	while (at < all.n) {
+		line = naive_line(copy, all.n, &at, &length);
+		ORACLE(line != NULL);
+		colon = memchr(line, ':', length);
+		name = (struct span){ line, (size_t)(colon - line) };
+		if (!http_trailer_allowed(name))
+			continue;
+		ORACLE(taken < n && v[taken].name.p == name.p && v[taken].name.n == name.n);
+		ORACLE(http_is_field_value(v[taken].value));
+		ORACLE(v[taken].value.n == 0 ||
+		    (v[taken].value.p > colon &&
+			v[taken].value.p + v[taken].value.n <= line + length));
+		ORACLE(strncasecmp(name.p, "host", 4) != 0 || name.n != 4);
+		ORACLE(strncasecmp(name.p, "content-length", 14) != 0 || name.n != 14);
+		ORACLE(strncasecmp(name.p, "transfer-encoding", 17) != 0 || name.n != 17);
+		taken++;
+	}
+	ORACLE(taken == n);
+	free(copy);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct span trailers = SPAN_NONE;
 	struct chunked_run whole, cut;
 	const char *p = (const char *)data + 1;
 	size_t n, naive_n, naive_taken = 0;
@@ -137,15 +183,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ORACLE(cut.result == whole.result && cut.n == whole.n && cut.taken == whole.taken);
 		ORACLE(memcmp(cut.payload, whole.payload, cut.n) == 0);
 		free(cut.payload);
+		free(cut.trailers);
 	}
 	naive = oracle_copy(p, n);
-	ends = naive_decode(p, n, naive, &naive_n, &naive_taken);
+	ends = naive_decode(p, n, naive, &naive_n, &trailers, &naive_taken);
 	ORACLE(ends == (whole.result == HTTP1_CHUNK_END));
 	if (ends) {
 		ORACLE(whole.n == naive_n && memcmp(whole.payload, naive, naive_n) == 0);
 		ORACLE(whole.taken == naive_taken);
+		ORACLE(whole.trailers_n == trailers.n &&
+		    memcmp(whole.trailers, trailers.p, trailers.n) == 0);
+		check_trailers(trailers);
 	}
 	free(naive);
 	free(whole.payload);
+	free(whole.trailers);
 	return 0;
 }

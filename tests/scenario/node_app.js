@@ -48,6 +48,16 @@ const pages = {
     setTimeout(() => response.end('data: last\n\n'), 1500);
   },
   '/echo': (request, response) => request.pipe(response),
+  // the body comes back, and trailers: the request's with "back-" before their names, and some that may not stand there
+  '/trailers': (request, response) => {
+    response.writeHead(200, { Trailer: 'grpc-status', 'X-TE': request.headers.te ?? 'none' });
+    request.on('data', (data) => response.write(data));
+    request.on('end', () => {
+      const back = Object.entries(request.trailers).map(([name, value]) => ['back-' + name, value]);
+      response.addTrailers({ ...Object.fromEntries(back), 'grpc-status': '0', 'set-cookie': 'a=b' });
+      response.end();
+    });
+  },
   '/pour': (request, response, query) => pour(response, Number(query)),
   '/die': (request, response, query) => {
     response.writeHead(200, query ? { 'Content-Length': query } : {});

@@ -370,14 +370,15 @@ def test_proxy_framing_is_rebuilt_and_hop_by_hop_fields_go(t):
         ("X-End", "2"), ("Transfer-Encoding", "chunked")])
     client.send(b"5;ext=1\r\nhello\r\n0\r\nX-T: 1\r\nContent-Length: 3\r\n\r\n")
     names = sorted(n.lower() for n, _ in backend.request_head.fields)
-    equal(names, ["host", "transfer-encoding", "x-end", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
-                  "x-real-ip"])
-    equal(backend.read_until(b"0\r\n\r\n"), b"5\r\nhello\r\n0\r\n\r\n")
+    equal(names, ["connection", "host", "te", "trailer", "transfer-encoding", "x-end", "x-forwarded-for",
+                  "x-forwarded-host", "x-forwarded-proto", "x-real-ip"])
+    equal(backend.request_head.get("Connection"), "TE")  # the gateway's own
+    equal(backend.read_until(b"0\r\nX-T: 1\r\n\r\n"), b"5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n")
     backend.send(b"HTTP/1.1 200 OK\r\nConnection: X-Own\r\nX-Own: 1\r\nKeep-Alive: timeout=9\r\nTrailer: X-T\r\n"
                  b"Upgrade: h2c\r\nX-End: 3\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX-T: 2\r\n\r\n")
     response = client.read_response()
     equal(response.body, b"abc")
-    equal(sorted(n.lower() for n, _ in response.fields), ["connection", "date", "transfer-encoding", "x-end"])
+    equal(sorted(n.lower() for n, _ in response.fields), ["connection", "date", "trailer", "transfer-encoding", "x-end"])
 
 
 def test_proxy_smuggling_shapes_of_a_client_never_reach_the_backend(t):

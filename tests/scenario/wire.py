@@ -221,8 +221,10 @@ class Conn:
         while True:
             size = int(self.read_until(b"\r\n").split(b";")[0], 16)
             if size == 0:
-                while self.read_until(b"\r\n") != b"\r\n":
-                    pass
+                raw = b""
+                while not (b"\r\n" + raw).endswith(b"\r\n\r\n"):
+                    raw += self.read_until(b"\r\n")
+                self.trailers = Head(b"\r\n" + raw).fields  # of the last chunked body
                 return body
             body += self.read(size)
             equal(self.read(2), b"\r\n", "the end of a chunk")

@@ -80,6 +80,7 @@ class Stream(Conn):
         self.ended = None
         self.reset_code = None
         self.headers = None  # the response's, as a list of pairs
+        self.trailers = None
         self.unacknowledged = 0
         self.hold_window = False  # True: this stream's window is not given back
         self.sock = None
@@ -258,6 +259,8 @@ class H2:
             pass
         elif isinstance(event, h2.events.ResponseReceived):
             stream.headers = event.headers
+        elif isinstance(event, h2.events.TrailersReceived):
+            stream.trailers = event.headers
         elif isinstance(event, h2.events.DataReceived):
             stream.buffer += event.data
             stream.unacknowledged += event.flow_controlled_length

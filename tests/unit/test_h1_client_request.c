@@ -14,7 +14,7 @@ struct user {
 	int peer;
 	char log[400];
 	unsigned rooms;
-	bool recycled, recycle_in_end, failed;
+	bool recycled, recycle_in_end, failed, close_in_trailers;
 	enum stream_error error;
 };
 
@@ -80,6 +80,22 @@ recycle(void)
 }
 
 static void
+on_trailers(struct stream *s, const struct http_field *field, size_t n_fields)
+{
+	char text[200];
+
+	for (size_t i = 0; i < n_fields; i++) {
+		snprintf(text, sizeof(text), "%.*s=%.*s;", SPAN_ARG(field[i].name),
+		    SPAN_ARG(field[i].value));
+		note(text);
+	}
+	if (u.close_in_trailers) {
+		u.s = NULL;
+		stream_close(s, 0);
+	}
+}
+
+static void
 on_end(struct stream *s)
 {
 	(void)s;
@@ -102,6 +118,7 @@ static const struct stream_events events = {
 	.response = on_response,
 	.bytes = on_bytes,
 	.room = on_room,
+	.trailers = on_trailers,
 	.end = on_end,
 	.reset = on_reset,
 };
@@ -221,6 +238,92 @@ START_TEST(h1_client_request_chunks_a_body_of_unknown_length)
 	    HEAD "Transfer-Encoding: chunked\r\n\r\n"
 		 "5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
 	finish();
+}
+END_TEST
+
+START_TEST(h1_client_request_sends_trailers_behind_a_chunked_body)
+{
+	static const struct http_field trailers[] = { { SPAN_LIT("X-Sum"), SPAN_LIT("1") },
+		{ SPAN_LIT("Bad Name"), SPAN_LIT("1") }, { SPAN_LIT("Bad"), SPAN_LIT("1\r\n") },
+		{ SPAN_LIT("Empty"), SPAN_NONE } };
+	struct h1_request r = request(HTTP_BODY_CHUNKED, 0);
+
+	r.te_trailers = true;
+	start(&r, 0);
+	put("hello");
+	stream_trailers(u.s, trailers, 4);
+	stream_end(u.s);
+	ck_assert_str_eq(heard(),
+	    HEAD "Transfer-Encoding: chunked\r\nConnection: TE\r\nTE: trailers\r\n\r\n"
+		 "5\r\nhello\r\n0\r\nX-Sum: 1\r\nEmpty: \r\n\r\n");
+	finish();
+	/* no place for them */
+	r = request(HTTP_BODY_LENGTH, 5);
+	start(&r, 0);
+	put("hello");
+	stream_trailers(u.s, trailers, 4);
+	ck_assert_str_eq(heard(), HEAD "Content-Length: 5\r\n\r\nhello");
+	finish();
+}
+END_TEST
+
+#define TRAILED                                                                             \
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n" \
+	"Content-Length: 5\r\ngrpc-status:0 \r\n\r\n"
+
+START_TEST(h1_client_request_hands_up_trailers_of_the_response)
+{
+	struct h1_request r = request(HTTP_BODY_NONE, 0);
+
+	for (size_t cut = 0; cut <= strlen(TRAILED); cut++) {
+		char part[] = TRAILED;
+
+		start(&r, 0);
+		heard();
+		u.recycle_in_end = true;
+		part[cut] = '\0';
+		if (cut > 0)
+			say(part);
+		if (cut < strlen(TRAILED))
+			say(TRAILED + cut);
+		if (strcmp(u.log, "200;ok;X-Sum=1;grpc-status=0;end;") != 0 &&
+		    strcmp(u.log, "200;o;k;X-Sum=1;grpc-status=0;end;") != 0)
+			ck_abort_msg("cut at %zu: %s", cut, u.log);
+		ck_assert(u.recycled);
+		finish();
+	}
+}
+END_TEST
+
+START_TEST(h1_client_request_may_be_closed_in_its_trailers)
+{
+	struct h1_request r = request(HTTP_BODY_NONE, 0);
+
+	start(&r, 0);
+	u.close_in_trailers = true;
+	say(TRAILED);
+	ck_assert_str_eq(u.log, "200;ok;X-Sum=1;grpc-status=0;");
+	finish();
+}
+END_TEST
+
+START_TEST(h1_client_request_trailers_without_memory)
+{
+	struct h1_request r = request(HTTP_BODY_NONE, 0);
+	bool more = true;
+
+	for (unsigned long n = 1; more; n++) {
+		start(&r, 0);
+		mem_fail_nth(n);
+		ck_assert_int_gt(send(u.peer, TRAILED, strlen(TRAILED), MSG_NOSIGNAL), 0);
+		turns(2);
+		more = !mem_fail_pending();
+		mem_fail_nth(0);
+		/* never an end without them */
+		ck_assert(strcmp(u.log, "200;ok;X-Sum=1;grpc-status=0;end;") == 0 ||
+		    (strstr(u.log, "reset") != NULL && strstr(u.log, "end;") == NULL));
+		finish();
+	}
 }
 END_TEST
 
@@ -446,6 +549,10 @@ main(void)
 	tcase_add_test(tc, h1_client_request_frames_a_body_of_known_length);
 	tcase_add_test(tc, h1_client_request_says_that_a_body_is_empty);
 	tcase_add_test(tc, h1_client_request_chunks_a_body_of_unknown_length);
+	tcase_add_test(tc, h1_client_request_sends_trailers_behind_a_chunked_body);
+	tcase_add_test(tc, h1_client_request_hands_up_trailers_of_the_response);
+	tcase_add_test(tc, h1_client_request_may_be_closed_in_its_trailers);
+	tcase_add_test(tc, h1_client_request_trailers_without_memory);
 	tcase_add_test(tc, h1_client_request_refuses_a_body_in_a_handshake);
 	tcase_add_loop_test(tc, h1_client_request_never_sends_another_length_than_it_told, 0, 2);
 	tcase_add_test(tc, h1_client_request_tells_interim_responses);

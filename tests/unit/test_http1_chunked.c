@@ -9,6 +9,8 @@
 struct chunked_run {
 	char payload[512];
 	size_t n;
+	char trailers[8192];
+	size_t trailers_n;
 	size_t taken; /* bytes of the input up to the end */
 	enum http1_chunk result;
 };
@@ -36,7 +38,14 @@ chunked_feed(struct http1_chunked *c, const char *p, size_t n, struct chunked_ru
 			memcpy(run->payload + run->n, data.p, data.n);
 			run->n += data.n;
 		}
-	} while (run->result == HTTP1_CHUNK_DATA);
+		if (run->result == HTTP1_CHUNK_TRAILER) {
+			if (data.n == 0 || data.p < copy || data.p + data.n != copy + at ||
+			    run->trailers_n + data.n > sizeof(run->trailers))
+				ck_abort_msg("bad run of trailers");
+			memcpy(run->trailers + run->trailers_n, data.p, data.n);
+			run->trailers_n += data.n;
+		}
+	} while (run->result == HTTP1_CHUNK_DATA || run->result == HTTP1_CHUNK_TRAILER);
 	run->taken += at;
 	free(copy);
 }
@@ -220,9 +229,32 @@ START_TEST(http1_chunked_bounds_extensions_for_each_chunk)
 }
 END_TEST
 
-START_TEST(http1_chunked_bounds_trailers_altogether)
+START_TEST(http1_chunked_hands_out_trailers_as_they_stand)
 {
-	for (size_t lines = 1000; lines <= 1030; lines++) {
+	static const struct {
+		const char *in, *trailers;
+	} rows[] = {
+		{ "0\r\n\r\nA: b\r\n\r\n", "" },
+		{ "1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\nX: y\r\n", "A: b\r\nC:\r\n" },
+		{ "2;a\r\nA:\r\n0;x=y\r\ngrpc-status:\t0 \r\n\r\n", "grpc-status:\t0 \r\n" },
+	};
+	struct chunked_run run;
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
+		for (size_t n = strlen(rows[i].in), a = 0; a <= n; a++)
+			for (size_t b = a; b <= n; b++) {
+				chunked_run(rows[i].in, n, a, b, &run);
+				ck_assert_int_eq(run.result, HTTP1_CHUNK_END);
+				ck_assert_uint_eq(run.trailers_n, strlen(rows[i].trailers));
+				ck_assert_int_eq(
+				    memcmp(run.trailers, rows[i].trailers, run.trailers_n), 0);
+			}
+}
+END_TEST
+
+START_TEST(http1_chunked_bounds_the_number_of_trailers)
+{
+	for (size_t lines = HTTP1_MAX_TRAILERS - 1; lines <= HTTP1_MAX_TRAILERS + 1; lines++) {
 		struct chunked_run run;
 		struct http1_chunked c;
 
@@ -233,8 +265,32 @@ START_TEST(http1_chunked_bounds_trailers_altogether)
 			chunked_feed(&c, "a: bcd\r\n", 8, &run);
 		if (run.result != HTTP1_CHUNK_BAD)
 			chunked_feed(&c, "\r\n", 2, &run);
-		if (run.result != (lines * 8 + 2 <= 8192 ? HTTP1_CHUNK_END : HTTP1_CHUNK_BAD))
-			ck_abort_msg("%zu lines: %d", lines, (int)run.result);
+		ck_assert_int_eq(
+		    run.result, lines <= HTTP1_MAX_TRAILERS ? HTTP1_CHUNK_END : HTTP1_CHUNK_BAD);
+	}
+}
+END_TEST
+
+START_TEST(http1_chunked_bounds_trailers_altogether)
+{
+	for (size_t value = 1000; value <= 1030; value++) {
+		struct chunked_run run;
+		struct http1_chunked c;
+
+		memset(&run, 0, sizeof(run));
+		http1_chunked_init(&c);
+		chunked_feed(&c, "0\r\n", 3, &run);
+		for (size_t i = 0; i < 8 && run.result != HTTP1_CHUNK_BAD; i++) {
+			chunked_feed(&c, "a: ", 3, &run);
+			for (size_t k = 0; k < value && run.result != HTTP1_CHUNK_BAD; k++)
+				chunked_feed(&c, "b", 1, &run);
+			if (run.result != HTTP1_CHUNK_BAD)
+				chunked_feed(&c, "\r\n", 2, &run);
+		}
+		if (run.result != HTTP1_CHUNK_BAD)
+			chunked_feed(&c, "\r\n", 2, &run);
+		if (run.result != ((value + 5) * 8 + 2 <= 8192 ? HTTP1_CHUNK_END : HTTP1_CHUNK_BAD))
+			ck_abort_msg("values of %zu: %d", value, (int)run.result);
 	}
 }
 END_TEST
@@ -267,6 +323,8 @@ main(void)
 		http1_chunked_asks_for_more_until_the_end,
 		http1_chunked_takes_the_greatest_size,
 		http1_chunked_bounds_extensions_for_each_chunk,
+		http1_chunked_hands_out_trailers_as_they_stand,
+		http1_chunked_bounds_the_number_of_trailers,
 		http1_chunked_bounds_trailers_altogether,
 		http1_chunked_stays_at_its_end,
 	};
