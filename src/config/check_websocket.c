@@ -52,6 +52,19 @@ websocket_check_origins(const struct config_tsection *s, struct config_report *r
 }
 
 static void
+websocket_check_rate(
+    const struct config_route *r, const struct config_tsection *s, struct config_report *rep)
+{
+	struct config_place at;
+
+	if (config_tree_get(s, "RateAction") == NULL || r->ws.message_rate != 0 || r->ws.byte_rate != 0)
+		return;
+	config_place(&at, s, "RateAction");
+	config_warn(rep, at.file, at.line,
+	    "%s RateAction has no effect: neither MessageRate nor ByteRate is set", at.title);
+}
+
+static void
 websocket_check_require_origin(
     const struct config_route *r, const struct config_tsection *s, struct config_report *rep)
 {
@@ -83,6 +96,7 @@ config_check_websocket(const struct config *c, struct config_report *rep)
 		    c->route[i].ws.keepalive_timeout_ms, &s[i], rep);
 		websocket_check_origins(&s[i], rep);
 		websocket_check_require_origin(&c->route[i], &s[i], rep);
+		websocket_check_rate(&c->route[i], &s[i], rep);
 	}
 }
 

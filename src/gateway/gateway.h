@@ -27,6 +27,7 @@ struct gateway_counters {
 	_Atomic uint64_t broken;		/* connections ended because the client broke HTTP/2 or a budget */
 	_Atomic uint64_t websockets;		/* opened */
 	_Atomic uint64_t keepalive_timeouts;
+	_Atomic uint64_t rate_delays, rate_closes;	/* clients held, or closed with 1008, past MessageRate or ByteRate */
 	/* bytes of messages that clients compressed, before and after; and of those for them */
 	_Atomic uint64_t inflate_in, inflate_out, deflate_in, deflate_out;
 };

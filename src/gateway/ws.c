@@ -112,6 +112,7 @@ ws_finish(struct ws *w, bool abort_client)
 	    e.close_code, (unsigned)e.by, log_escape(reason, sizeof(reason),
 	    span_from_str(e.reason), WS_REASON_MAX));
 	ws_edge_free(w);
+	ws_rate_clear(w);
 	/* A client that vanished: the backend is told (RFC 6455 7.4.1), if a frame can be sent. */
 	if (w->backend.s != NULL && (w->backend.flags & LEG_CLOSE_SENT) == 0 &&
 	    ws_at_boundary(w, &w->backend))
@@ -144,6 +145,8 @@ ws_closing(struct ws *w)
 {
 	if (w->close_at_ms == 0)
 		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
+	if (w->limited)
+		ws_rate_closing(w);
 	/* Whatever was held back: the peer's Close is what is wanted now. */
 	if (ws_edge_waits(w))
 		ws_edge_go_on_soon(w);
@@ -369,9 +372,10 @@ ws_init_parts(struct ws *w, const struct ws_ext *ext)
 int
 ws_start(struct session *ss, struct stream *backend, const struct ws_ext *ext)
 {
+	size_t rate_n = ws_rate_size(&ss->route->ws);
 	struct ws *w;
 
-	if ((w = loop_object(ss->gw->env.loop, sizeof(*w))) == NULL)
+	if ((w = loop_object(ss->gw->env.loop, sizeof(*w) + rate_n)) == NULL)
 		return -1;
 	w->ss = *ss;
 	w->mode = (uint8_t)ws_mode_of(ss->route);
@@ -379,6 +383,8 @@ ws_start(struct session *ss, struct stream *backend, const struct ws_ext *ext)
 		loop_object_free_later(ss->gw->env.loop, w);
 		return -1;
 	}
+	if (rate_n > 0)
+		ws_rate_init(w);
 	session_move(&w->ss, ss, SESSION_WEBSOCKET);
 	w->timer.fn = ws_on_timer;
 	w->last_data = ws_stamp(w);

@@ -213,6 +213,46 @@ ws_flow(struct ws *w, struct ws_leg *leg)
 		stream_hold(leg->s, STREAM_HOLD_PEER);
 }
 
+/* A control frame among what comes from the leg. */
+static enum ws_went
+ws_pump_control(struct ws *w, struct ws_leg *leg, struct ws_out *o, const struct ws_event *ev)
+{
+	bool awaited = (leg->flags & LEG_AWAIT_PONG) != 0;
+
+	if (w->edge != NULL && !ws_edge_settle(w, leg, o))
+		return WS_OVER;
+	ws_on_control(w, leg, o, ev);
+	/* Nothing may follow a Close (5.5.1): what does is dropped. */
+	if (w->finished || (leg->flags & LEG_CLOSE_CAME) != 0)
+		return WS_OVER;
+	/* The answer to our own PING is free. */
+	if (!w->limited || leg->is_backend || (awaited && (leg->flags & LEG_AWAIT_PONG) == 0))
+		return WS_GO_ON;
+	if (!ws_rate_message(w, o))
+		return WS_OVER;
+	return ws_rate_is_spent(w) ? WS_HOLD : WS_GO_ON;
+}
+
+/* A part of a data message of the leg. */
+static enum ws_went
+ws_pump_data(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, struct ws_out *o,
+    struct ws_event *ev, const uint8_t *p, size_t n, uint8_t **cursor)
+{
+	const bool limited = w->limited && !leg->is_backend;
+	enum ws_went went;
+
+	w->last_data = leg->last_rx;
+	if (limited && ev->kind == WS_EV_FRAME && ev->message_start && !ws_rate_message(w, o))
+		return WS_OVER;
+	went = w->edge != NULL ? ws_edge_event(w, leg, r, o, ev) : WS_PASS;
+	if (went == WS_PASS)
+		went = ws_on_data_event(w, leg, r, o, ev, p, n, cursor);
+	if (limited && went <= WS_GO_ON && ev->kind == WS_EV_FRAME_END && ev->message_end &&
+	    ws_rate_is_spent(w))
+		return WS_HOLD;
+	return went;
+}
+
 /* Run bytes through the reader; what is said of them is gathered in o. */
 static void
 ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o, uint8_t *p, size_t n)
@@ -239,18 +279,10 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o,
 		case WS_EV_FRAME:
 		case WS_EV_DATA:
 		case WS_EV_FRAME_END:
-			w->last_data = leg->last_rx;
-			went = edge ? ws_edge_event(w, leg, r, o, &ev) : WS_PASS;
-			if (went == WS_PASS)
-				went = ws_on_data_event(w, leg, r, o, &ev, p, n, &cursor);
+			went = ws_pump_data(w, leg, r, o, &ev, p, n, &cursor);
 			break;
 		case WS_EV_CONTROL:
-			if (edge && !ws_edge_settle(w, leg, o))
-				return;
-			ws_on_control(w, leg, o, &ev);
-			/* Nothing may follow a Close (5.5.1): what does is dropped. */
-			if (w->finished || (leg->flags & LEG_CLOSE_CAME) != 0)
-				return;
+			went = ws_pump_control(w, leg, o, &ev);
 			break;
 		case WS_EV_BAD:
 			/* Nothing of the bad frame has gone out when all of it came with this read. */
@@ -268,8 +300,12 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o,
 			return;
 		}
 	}
-	if (went == WS_WAIT)
+	if (went == WS_WAIT) {
 		ws_edge_wait(w, o, p + at, n - at);
+	} else if (went == WS_HOLD && (!edge || ws_edge_settle(w, leg, o))) {
+		ws_out_flush(o);
+		ws_rate_keep(w, p + at, n - at);
+	}
 }
 
 /* Between messages the reader has nothing to remember and is not kept. */
@@ -298,7 +334,7 @@ ws_keep_reader(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_
 	}
 }
 
-static void
+void
 ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n)
 {
 	struct ws_reader fresh, *r = leg->in;
@@ -322,8 +358,14 @@ void
 ws_on_bytes(struct stream *s, uint8_t *p, size_t n)
 {
 	struct ws_leg *leg = s->user;
+	struct ws *w = ws_of_leg(leg);
+	bool limited = w->limited && !leg->is_backend;
 
-	ws_take(ws_of_leg(leg), leg, p, n);
+	if (limited && !ws_rate_bytes(w, n))
+		return;
+	ws_take(w, leg, p, n);
+	if (limited && !w->finished)
+		ws_rate_hold(w);
 }
 
 void
@@ -363,6 +405,10 @@ ws_on_room(struct stream *s)
 		ws_resume(w);
 	else
 		stream_release(from->s, STREAM_HOLD_PEER);
+	if (w->limited && !from->is_backend && !w->finished) {
+		ws_rate_forgive(w);
+		ws_rate_go_on(w);
+	}
 }
 
 size_t
@@ -376,5 +422,6 @@ ws_budget(struct stream *s)
 	if (to->s == NULL || (to->flags & LEG_CLOSE_SENT) != 0)
 		return limit;
 	queued = stream_queued(to->s);
-	return queued < limit ? limit - queued : 1;
+	limit = queued < limit ? limit - queued : 1;
+	return w->limited && !leg->is_backend ? ws_rate_budget(w, limit) : limit;
 }

@@ -215,7 +215,7 @@ edge_make_room(struct ws *w, struct ws_out *o)
 	ws_out_flush(o);
 	ew->at = ew->end = 0;
 	queued = stream_queued(o->to);
-	if (queued > limit / 2 || ew->turn_n >= EDGE_TURN_MAX)
+	if (queued > limit / 2 || ew->turn_n >= EDGE_TURN_MAX || ws_rate_is_spent(w))
 		return WS_WAIT;
 	ew->end = WS_HEADER_MAX + (size_t)(limit - queued);
 	if (ew->end > EDGE_BUFFER)
@@ -274,9 +274,10 @@ edge_inflate(struct ws *w, struct ws_out *o)
 	enum ws_deflate_status status;
 	enum ws_went went;
 	uint8_t *p;
-	size_t n;
+	size_t n, had;
 
 	do {
+		had = e->data.n;
 		if (edge_room(ew) < WS_DEFLATE_OUT_MIN &&
 		    (went = edge_make_room(w, o)) != WS_GO_ON)
 			return went;
@@ -285,6 +286,8 @@ edge_inflate(struct ws *w, struct ws_out *o)
 		    ws_inflate_run(e->in, &e->data, p, edge_room(ew), &n);
 		if ((went = edge_judge(w, o, status, p, n)) != WS_GO_ON)
 			return went;
+		if (w->limited && !ws_rate_inflated(w, o, had - e->data.n, n))
+			return WS_OVER;
 		ew->chunk_n += n;
 	} while (status == WS_DEFLATE_FULL);
 	return e->ending ? edge_message_end(w, o) : WS_GO_ON;
@@ -364,7 +367,7 @@ ws_edge_wait(struct ws *w, struct ws_out *o, const uint8_t *rest, size_t n)
 	if (e->data.n > 0)
 		rest = e->data.p;
 	if (e->kept == NULL && all > 0) {
-		if ((e->kept = mem_alloc(all)) == NULL) {
+		if ((e->kept = mem_alloc(all > LOOP_FREE_MIN ? all : LOOP_FREE_MIN)) == NULL) {
 			edge_fail(w, o, WS_CLOSE_INTERNAL, "out of memory");
 			return;
 		}
@@ -374,6 +377,8 @@ ws_edge_wait(struct ws *w, struct ws_out *o, const uint8_t *rest, size_t n)
 	e->kept_n = n;
 	e->waits = true;
 	stream_hold(w->client.s, STREAM_HOLD_PEER);
+	if (w->limited)
+		ws_rate_hold(w);
 	/* Where the receiver has not taken it all, its `room` goes on. */
 	if (w->ss.gw->edge->turn_n >= EDGE_TURN_MAX)
 		ws_edge_go_on_soon(w);

@@ -1,6 +1,6 @@
 /*
  * The inside of a WebSocket, shared by ws.c (life and close handshake),
- * ws_data.c (bytes and frames), ws_edge.c (compression), ws_raw.c (backends that
+ * ws_data.c (bytes and frames), ws_edge.c (compression), ws_rate.c (rates), ws_raw.c (backends that
  * know no WebSocket) and ws_keepalive.c (timers).  Nobody else includes it.
  */
 #ifndef GATEWAY_WS_INT_H
@@ -64,6 +64,7 @@ struct ws {
 	bool finished;
 	bool reason_owned;
 	bool passes;			/* compressed frames pass: Compression=passthrough */
+	bool limited;			/* MessageRate or ByteRate: a struct ws_rate stands behind this one */
 };
 
 /* Checked by `make bench` as well: what an idle WebSocket costs above its streams. */
@@ -149,6 +150,8 @@ void ws_send_close(struct ws *w, struct ws_leg *leg, unsigned code, const void *
 void ws_on_bytes(struct stream *s, uint8_t *p, size_t n);
 void ws_on_room(struct stream *s);
 size_t ws_budget(struct stream *s);
+/* What came from the leg, or was kept of it.  w may be finished afterwards. */
+void ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n);
 /* Hold the sender while the receiver has not taken what it got. */
 void ws_flow(struct ws *w, struct ws_leg *leg);
 /*
@@ -172,6 +175,7 @@ enum ws_went {		/* from WS_WAIT on no more bytes are looked at */
 	WS_PASS,	/* nothing was done: the event goes the usual way */
 	WS_GO_ON,
 	WS_WAIT,	/* the rest of the bytes has to wait: ws_edge_wait */
+	WS_HOLD,	/* the same, for the client's rate: ws_rate_keep */
 	WS_OVER,	/* the WebSocket was closed */
 };
 struct ws_edge *ws_edge_new(struct ws *w, const struct ws_ext *ext);	/* NULL without memory */
@@ -208,6 +212,29 @@ bool ws_raw_is_partial(const struct ws *w);
 void ws_raw_answer_ping(struct ws *w, const struct ws_event *ev);
 void ws_raw_on_client_room(struct ws *w);
 extern const struct stream_events ws_raw_events;	/* of the backend's stream */
+
+/* ws_rate.c: MessageRate, ByteRate.  All but the first two only where w->limited, or as said. */
+size_t ws_rate_size(const struct config_websocket *c);	/* bytes behind a struct ws; 0: no limit is set */
+void ws_rate_init(struct ws *w);
+void ws_rate_clear(struct ws *w);	/* nothing without a limit */
+/* How much of `budget` is read of the client at once; at least 1. */
+size_t ws_rate_budget(struct ws *w, size_t budget);
+/* Count what came from the client; false: it was too much, and w was closed with 1008. */
+bool ws_rate_bytes(struct ws *w, size_t n);
+bool ws_rate_message(struct ws *w, struct ws_out *o);
+/* wire_n bytes, counted already, have become n. */
+bool ws_rate_inflated(struct ws *w, struct ws_out *o, size_t wire_n, size_t n);
+/* Whether the client has to wait now; false without a limit. */
+bool ws_rate_is_spent(struct ws *w);
+/* Read the client no more until it may go on, if it has to wait.  ws_rate_keep: p[0..n) waits as well. */
+void ws_rate_hold(struct ws *w);
+void ws_rate_keep(struct ws *w, const uint8_t *p, size_t n);
+/* Go on as far as the rate, the receiver and the inflater let it. */
+void ws_rate_go_on(struct ws *w);
+/* The client could not send for a while because it was not read: that is made up for. */
+void ws_rate_forgive(struct ws *w);
+/* A close handshake runs: nothing is held back any more (from the loop). */
+void ws_rate_closing(struct ws *w);
 
 /* ws_keepalive.c */
 void ws_arm(struct ws *w);

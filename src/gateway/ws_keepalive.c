@@ -58,6 +58,9 @@ ws_idle_deadline(const struct ws *w)
 {
 	uint64_t t = ws_config(w)->idle_timeout_ms;
 
+	/* Past its rate a client is not idle, whatever it looks like. */
+	if (w->client.s != NULL && (w->client.s->holds & STREAM_HOLD_RATE) != 0)
+		return UINT64_MAX;
 	return t == CONFIG_NEVER || t == 0 ? UINT64_MAX : ws_stamp_ms(w, w->last_data) + t;
 }
 
@@ -153,7 +156,7 @@ ws_pong_excused(struct ws *w, const struct ws_leg *leg)
 {
 	uint64_t interval, timeout;
 
-	if ((leg->s->holds & STREAM_HOLD_PEER) != 0)
+	if (leg->s->holds != 0)
 		return true;
 	ws_keepalive(w, leg, &interval, &timeout);
 	return leg->in != NULL && !ws_reader_at_frame_boundary(leg->in) &&
@@ -172,7 +175,7 @@ ws_leg_tick(struct ws *w, struct ws_leg *leg)
 			return !w->finished;
 		}
 		leg->keepalive = ws_stamp(w);
-	} else if ((leg->s->holds & STREAM_HOLD_PEER) != 0) {
+	} else if (leg->s->holds != 0) {
 		/* Silent only because we do not read it. */
 		leg->last_rx = leg->keepalive = ws_stamp(w);
 	} else if (ws_at_boundary(w, leg)) {

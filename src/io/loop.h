@@ -89,7 +89,8 @@ uint32_t loop_turn(const struct loop *l);
 void loop_adopt(struct loop *l, struct loop_orphan *o);
 void loop_disown(struct loop_orphan *o);	/* nothing when it is not adopted */
 
-/* Free p (mem_free) at the turn's end.  Never fails. */
+/* Free p (mem_free), of at least LOOP_FREE_MIN bytes, at the turn's end.  Never fails; NULL is nothing. */
+#define LOOP_FREE_MIN sizeof(void *)
 void loop_free_later(struct loop *l, void *p);
 
 /*

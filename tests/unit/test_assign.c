@@ -328,13 +328,6 @@ START_TEST(assign_refuses_what_is_not_built)
 		  "ConnectionRate=1\n",
 		    "F:6: [listen a] ConnectionRate=1: limiting the rate of connections is not "
 		    "built into this version yet\n" },
-		{ "[websocket]\nMessageRate=1\nByteRate=1K\nRateAction=close\n",
-		    "F:2: [websocket] MessageRate=1: limiting the rate of messages is not built "
-		    "into this version yet\n"
-		    "F:3: [websocket] ByteRate=1K: limiting the rate of bytes is not built into "
-		    "this version yet\n"
-		    "F:4: [websocket] RateAction=close: limiting the rate of messages is not built "
-		    "into this version yet\n" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
@@ -348,7 +341,6 @@ START_TEST(assign_takes_defaults_of_what_is_not_built)
 		{ "[listen a]\nAddress=*:0\nHTTP2=off\nMaxStreams=256\n"
 		  "TrustedProxies=\nConnectionRate=0\n",
 		    "" },
-		{ "[websocket]\nMessageRate=0\nByteRate=0K\nRateAction=Delay\n", "" },
 	};
 
 	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);

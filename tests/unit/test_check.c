@@ -274,6 +274,11 @@ START_TEST(check_warns_of_what_has_no_effect)
 		    "warning: F:4: [route a] RequireOrigin has no effect: AllowedOrigins is not set, "
 		    "so every origin is allowed\n" },
 		{ "[route a]\nPath=/\nAction=echo\nRequireOrigin=yes\nAllowedOrigins=*\n", "" },
+		{ "[route a]\nPath=/\nAction=echo\nRateAction=close\n",
+		    "warning: F:4: [route a] RateAction has no effect: neither MessageRate nor ByteRate "
+		    "is set\n" },
+		{ "[websocket]\nMessageRate=5\n[route a]\nPath=/\nAction=echo\nRateAction=close\n", "" },
+		{ "[websocket]\nRateAction=close\n[route a]\nPath=/\nAction=echo\nByteRate=1K\n", "" },
 		{ "[websocket]\nAllowedOrigins=wss://a.example\n  https://a.example WS://b.example\n",
 		    "warning: F:2: [websocket] AllowedOrigins=wss://a.example: browsers send the "
 		    "origin of the page, which begins with http:// or https://\n"
