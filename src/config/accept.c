@@ -51,6 +51,20 @@ config_accept_target_off(struct span s, const char **why)
 	return span_eq(s, SPAN_LIT("off")) ? 0 : config_accept_target(s, why);
 }
 
+static bool
+accept_is_loopback(const struct addr *a)
+{
+	static const char *const blocks[] = { "127.0.0.0/8", "::1" };
+	struct addr_cidr c;
+
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		if (addr_cidr_parse(span_from_str(blocks[i]), &c) == 0 &&
+		    addr_cidr_has(&c, &a->u.sa))
+			return true;
+	return false;
+}
+
+/* There are no keys for a certificate here, so who is not on this machine could not be told apart. */
 int
 config_accept_admin(struct span s, const char **why)
 {
@@ -58,8 +72,24 @@ config_accept_admin(struct span s, const char **why)
 
 	if (addr_parse(s, &a, why) == -1)
 		return -1;
-	return a.kind == ADDR_SYSTEMD ? accept_bad(why, "systemd cannot pass the admin endpoint in")
-				      : 0;
+	switch (a.kind) {
+	case ADDR_SYSTEMD:
+		return accept_bad(why, "systemd cannot pass the admin endpoint in");
+	case ADDR_UNIX:
+		return a.name[0] != '@' ? 0 :
+		    accept_bad(why, "an abstract socket has no permissions: everybody could connect");
+	case ADDR_NAME:
+		if (span_eq_nocase(span_from_str(a.name), SPAN_LIT("localhost")))
+			return 0;
+		return accept_bad(why, "over TCP the admin endpoint is for this machine alone");
+	case ADDR_IP:
+		if (accept_is_loopback(&a))
+			return 0;
+		return accept_bad(why, "over TCP the admin endpoint is for this machine alone");
+	case ADDR_ANY:
+		return accept_bad(why, "over TCP the admin endpoint is for this machine alone");
+	}
+	return 0;
 }
 
 int

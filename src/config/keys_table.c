@@ -88,9 +88,12 @@ const struct config_key config_keys[] = {
 	    .doc = "Where one line for each request and each ended WebSocket goes: off, stderr, "
 		   "syslog or a file's path." },
 	{ SERVER("AdminAddress", admin_address), .type = CONFIG_T_STRING, .def = "",
-	    .accept = config_accept_admin, .expected = "unix:PATH or HOST:PORT",
-	    UNBUILT("the admin endpoint"),
-	    .doc = "The admin endpoint, unix:PATH or HOST:PORT; empty is none." },
+	    .accept = config_accept_admin,
+	    .expected = "unix:PATH, 127.0.0.1:PORT, [::1]:PORT or localhost:PORT",
+	    .example = "unix:/run/wsrelayd/admin.sock",
+	    .doc = "The admin endpoint: unix:PATH, whose socket has mode 0660 and the group of "
+		   "Group, or HOST:PORT with a loopback address; empty is none. Who can connect "
+		   "may do everything there: see wsrelayd(8) and wsrelayctl(8)." },
 	{ SERVER("CompressionMemory", compression_memory), .type = CONFIG_T_SIZE, .min = MIB(1),
 	    .max = GIB(1024), .def = "256M",
 	    .doc =

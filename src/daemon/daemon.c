@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/admin.h"
 #include "daemon/daemon_int.h"
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
@@ -165,6 +166,10 @@ daemon_prepare(struct daemon *d)
 	d->nofile = privileges_raise_nofile();
 	if (daemon_open_logs(d) == -1 || front_open(&d->front, NULL, daemon_report, NULL) == -1)
 		return EXIT_SYSTEM;
+	if ((d->admin = admin_new(d)) == NULL ||
+	    admin_prepare(d->admin, d->config, daemon_report, NULL) == -1)
+		return EXIT_SYSTEM;
+	admin_commit(d->admin);
 	if (privileges_drop(&d->config->server, err, sizeof(err)) == -1) {
 		fprintf(stderr, "wsrelayd: %s\n", err);
 		return EXIT_SYSTEM;
@@ -182,7 +187,8 @@ daemon_start(struct daemon *d)
 	    backends_attach(d->backends, d->config) == -1 ||
 	    (d->prober = prober_new(d->loop, d->resolver)) == NULL ||
 	    prober_set(d->prober, d->config) == -1 ||
-	    daemon_start_workers(d) == -1 || daemon_listen(d, &d->front) == -1) {
+	    daemon_start_workers(d) == -1 || daemon_listen(d, &d->front) == -1 ||
+	    admin_start(d->admin) == -1) {
 		fprintf(stderr, "wsrelayd: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
@@ -202,6 +208,7 @@ daemon_clear(struct daemon *d)
 	for (size_t i = 0; i < d->n_workers; i++)
 		worker_free(d->worker[i]);
 	mem_free(d->worker);
+	admin_free(d->admin);
 	for (size_t i = 0; i < DAEMON_SIGNALS; i++)
 		if (d->signal[i] != NULL)
 			event_free(d->signal[i]);

@@ -14,6 +14,7 @@
 
 #define DAEMON_SIGNALS 5
 
+struct admin;
 struct backends;
 struct event;
 struct limits;
@@ -39,6 +40,7 @@ struct daemon {
 	struct loop_timer drain_timer;
 	bool draining, over_limit;
 	struct metrics_life life;
+	struct admin *admin;		/* owned */
 };
 
 /* Connections that are served or on their way to a worker. */

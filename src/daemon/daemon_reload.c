@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "daemon/admin.h"
 #include "daemon/daemon_int.h"
 #include "daemon/notify.h"
 #include "gateway/backends.h"
@@ -94,6 +95,8 @@ daemon_reload_prepare(struct daemon_reload *r)
 		return -1;
 	}
 	r->probing = true;
+	if (admin_prepare(d->admin, r->config, daemon_reload_report, r) == -1)
+		return -1;
 	return daemon_switch_logs(r);
 }
 
@@ -109,6 +112,7 @@ daemon_reload_commit(struct daemon_reload *r)
 	d->front = r->front;
 	config_unref(d->config);
 	d->config = r->config;
+	admin_commit(d->admin);
 	daemon_set_max_connections(d);
 	for (size_t i = 0; i < d->n_workers; i++)
 		worker_retire(d->worker[i], d->config);
@@ -120,6 +124,7 @@ daemon_reload_undo(struct daemon_reload *r)
 	struct daemon *d = r->d;
 
 	front_abandon(&r->front, &d->front);
+	admin_abandon(d->admin);
 	/* Without memory for it the checks go on with the addresses of a configuration that is not in force. */
 	if (r->probing && prober_set(d->prober, d->config) == -1)
 		log_warn(d->log, "reload: out of memory while health checks are set back");

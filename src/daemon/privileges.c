@@ -65,6 +65,20 @@ privileges_check(const struct config_server *s, char *err, size_t size)
 }
 
 int
+privileges_future_group(const struct config_server *s)
+{
+	const char *name;
+	char err[400];
+	uid_t uid;
+	gid_t gid;
+
+	if (geteuid() != 0 || (s->user == NULL && s->group == NULL) ||
+	    privileges_look_up(s, &uid, &gid, &name, err, sizeof(err)) == -1)
+		return -1;
+	return (int)gid;
+}
+
+int
 privileges_drop(const struct config_server *s, char *err, size_t size)
 {
 	const char *name, *what;

@@ -13,6 +13,9 @@ uint64_t privileges_raise_nofile(void);
 /* Whether User and Group exist; 0, or -1 with err. */
 int privileges_check(const struct config_server *s, char *err, size_t size);
 
+/* The group that privileges_drop will take on; -1: it will change nothing. */
+int privileges_future_group(const struct config_server *s);
+
 /*
  * Take on User and Group when started as root, with the user's own supplementary groups only. 0, or -1 with err: no such user,
  * not permitted. Nothing when neither is set.  When not root and User is another one, an error.

@@ -166,6 +166,23 @@ worker_drain(struct worker *w, uint64_t spread_ms)
 	loop_post(w->loop, &msg->m);
 }
 
+static void
+worker_on_call(struct loop_msg *m, struct loop *loop)
+{
+	struct worker_call *c = (struct worker_call *)(void *)((char *)m - offsetof(struct worker_call, m));
+
+	(void)loop;
+	c->fn(c, c->w->gw);
+}
+
+void
+worker_call(struct worker *w, struct worker_call *c)
+{
+	c->w = w;
+	c->m.fn = worker_on_call;
+	loop_post(w->loop, &c->m);
+}
+
 size_t
 worker_refusals(const struct worker *w)
 {

@@ -6,6 +6,7 @@
 #define DAEMON_WORKER_H
 
 #include "gateway/gateway.h"
+#include "io/loop.h"
 
 struct worker;
 struct limits;
@@ -39,5 +40,16 @@ size_t worker_refusals(const struct worker *w);
 void worker_accept(struct worker *w, const struct http_accepted *a);
 void worker_retire(struct worker *w, struct config *current);
 void worker_drain(struct worker *w, uint64_t spread_ms);
+
+/*
+ * Something to be done on the worker's thread with what it serves; embedded, and until fn is called the worker's.  fn
+ * disposes of it, or posts a message back.
+ */
+struct worker_call {
+	struct loop_msg m;		/* the worker's */
+	struct worker *w;		/* the worker's */
+	void (*fn)(struct worker_call *c, struct gateway *gw);
+};
+void worker_call(struct worker *w, struct worker_call *c);
 
 #endif

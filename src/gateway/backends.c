@@ -406,6 +406,17 @@ backends_unchecked(struct backends_address *a)
 	pthread_mutex_unlock(&a->lock);
 }
 
+bool
+backends_all_down(const struct config *c, const struct config_backend *cb, uint64_t now_ms)
+{
+	const struct backends_set *set = backends_set_of(c, cb);
+
+	for (size_t i = 0; i < set->n; i++)
+		if (backends_may_try(set->v[i], false, now_ms))
+			return false;
+	return true;
+}
+
 void
 backends_status(const struct backends_address *a, struct backends_status *out)
 {

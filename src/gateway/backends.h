@@ -79,4 +79,10 @@ struct backends_status {
 };
 void backends_status(const struct backends_address *a, struct backends_status *out);
 
+/*
+ * Whether no address of cb is up.  One whose FailTimeout is over counts as up again: the next request tries it, which
+ * nobody would do for whom a balancer waits until it is up.
+ */
+bool backends_all_down(const struct config *c, const struct config_backend *cb, uint64_t now_ms);
+
 #endif

@@ -420,6 +420,16 @@ static const struct stream_events proxy_backend_events = {
 	.budget = proxy_budget,
 };
 
+void
+proxy_traffic(const struct session *ss, struct session_traffic *out)
+{
+	const struct proxy *f = (const struct proxy *)(const void *)ss;
+
+	out->bytes_in = f->bytes_in;
+	out->bytes_out = f->bytes_out;
+	out->queued_bytes = stream_queued(ss->s) + (f->b != NULL ? stream_queued(f->b) : 0);
+}
+
 /* ---- the start */
 
 /* The head went out: now the body, if there is one. */

@@ -164,6 +164,26 @@ session_move(struct session *to, struct session *from, enum session_kind kind)
 	from->s = NULL;
 }
 
+void
+session_traffic(const struct session *ss, struct session_traffic *out)
+{
+	memset(out, 0, sizeof(*out));
+	switch ((enum session_kind)ss->kind) {
+	case SESSION_WEBSOCKET:
+		ws_traffic(ss, out);
+		break;
+	case SESSION_PROXY:
+		proxy_traffic(ss, out);
+		break;
+	case SESSION_STATIC:
+	case SESSION_FORWARD:
+		out->queued_bytes = stream_queued(ss->s);
+		break;
+	case SESSION_CURSOR:
+		break;
+	}
+}
+
 /* One line being written, in either form. */
 struct access_line {
 	struct buf b;

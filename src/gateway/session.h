@@ -11,7 +11,13 @@
 #include "http/stream.h"
 #include "io/loop.h"
 
-enum session_kind { SESSION_STATIC, SESSION_FORWARD, SESSION_PROXY, SESSION_WEBSOCKET };
+enum session_kind {
+	SESSION_STATIC,
+	SESSION_FORWARD,
+	SESSION_PROXY,
+	SESSION_WEBSOCKET,
+	SESSION_CURSOR,		/* no session: where a walk stands (walk.h); to be passed over */
+};
 enum session_side { SESSION_BY_NONE, SESSION_BY_CLIENT, SESSION_BY_BACKEND, SESSION_BY_GATEWAY };
 
 /* The texts that the access line needs, in one allocation. */
@@ -112,7 +118,18 @@ void forward_start(struct gateway *gw, struct stream *s, const struct stream_req
 void proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route);
 
-/* Close with 1001 because of a drain; false when it is closing already. */
+/* Close with 1001 because of a drain, or with 1008 by the administrator's wish; false when it is closing already. */
 bool ws_drain(struct session *ss);
+bool ws_close_by_admin(struct session *ss);
+
+/* What has passed so far, and when; queued_bytes wait in the gateway for either side. */
+struct session_traffic {
+	uint64_t messages_in, messages_out, bytes_in, bytes_out, queued_bytes;
+	uint64_t idle_ms;	/* since the last data of a WebSocket; of others 0 */
+};
+void session_traffic(const struct session *ss, struct session_traffic *out);
+/* Of one kind each; *out is zeroed. */
+void ws_traffic(const struct session *ss, struct session_traffic *out);
+void proxy_traffic(const struct session *ss, struct session_traffic *out);
 
 #endif

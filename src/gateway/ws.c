@@ -324,6 +324,34 @@ ws_drain(struct session *ss)
 	return true;
 }
 
+bool
+ws_close_by_admin(struct session *ss)
+{
+	struct ws *w = (struct ws *)(void *)ss;
+
+	if (w->close_at_ms != 0)
+		return false;
+	ws_close(w, WS_CLOSE_POLICY, WS_CLOSE_GOING_AWAY, "closed by the administrator");
+	return true;
+}
+
+void
+ws_traffic(const struct session *ss, struct session_traffic *out)
+{
+	const struct ws *w = (const struct ws *)(const void *)ss;
+	uint64_t now = ws_now(w), last = ws_stamp_ms(w, w->last_data);
+
+	out->messages_in = w->messages_in;
+	out->messages_out = w->messages_out;
+	out->bytes_in = w->bytes_in;
+	out->bytes_out = w->bytes_out;
+	out->idle_ms = now > last ? now - last : 0;	/* a stamp is rounded up */
+	if (w->client.s != NULL)
+		out->queued_bytes += stream_queued(w->client.s);
+	if (w->backend.s != NULL)
+		out->queued_bytes += stream_queued(w->backend.s);
+}
+
 static const struct stream_events ws_events = {
 	.bytes = ws_on_bytes,
 	.room = ws_on_room,

@@ -561,7 +561,11 @@ h2_op_piece(const struct stream *s)
 static const struct stream_info *
 h2_op_info(const struct stream *s)
 {
-	return http_conn_info(&h2s_of(s)->h2c->c);
+	const struct h2_stream *h2s = h2s_of(s);
+
+	http_conn_info(&h2s->h2c->c);
+	h2s->h2c->c.list->info.stream_id = (uint32_t)h2s->id;
+	return &h2s->h2c->c.list->info;
 }
 
 static const struct stream_ops h2_ops = {

@@ -344,6 +344,7 @@ http_conn_info(struct http_conn *c)
 	info->config = c->config;
 	info->listen = c->listen;
 	info->connection_id = c->id;
+	info->stream_id = 0;
 	info->client = &c->client.sa;
 	info->refused = c->refuse != 0;
 	info->http = versions[c->version];

@@ -33,13 +33,13 @@ reply_reason(unsigned status)
 {
 	static const struct { uint16_t status; const char *phrase; } phrases[] = {
 		{ 100, "Continue" }, { 101, "Switching Protocols" }, { 103, "Early Hints" },
-		{ 200, "OK" }, { 204, "No Content" }, { 206, "Partial Content" },
+		{ 200, "OK" }, { 202, "Accepted" }, { 204, "No Content" }, { 206, "Partial Content" },
 		{ 301, "Moved Permanently" }, { 302, "Found" }, { 304, "Not Modified" },
 		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
 		{ 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 408, "Request Timeout" }, { 412, "Precondition Failed" },
+		{ 408, "Request Timeout" }, { 409, "Conflict" }, { 412, "Precondition Failed" },
 		{ 414, "URI Too Long" }, { 416, "Range Not Satisfiable" },
-		{ 426, "Upgrade Required" }, { 429, "Too Many Requests" },
+		{ 422, "Unprocessable Content" }, { 426, "Upgrade Required" }, { 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" }, { 501, "Not Implemented" },
 		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" },

@@ -66,6 +66,7 @@ struct stream_info {
 	const struct config *config;	/* the snapshot that the connection came with */
 	const struct config_listen *listen;
 	uint64_t connection_id;
+	uint32_t stream_id;		/* of HTTP/2; 0: the connection is the stream */
 	const struct sockaddr *client;
 	const char *http;		/* "1.0", "1.1", "2" */
 	const char *tls;		/* "TLSv1.3", NULL in the clear */

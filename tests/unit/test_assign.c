@@ -318,12 +318,39 @@ START_TEST(assign_reports_bad_values)
 }
 END_TEST
 
+START_TEST(assign_keeps_the_admin_endpoint_on_this_machine)
+{
+#define EXPECTED "; expected unix:PATH, 127.0.0.1:PORT, [::1]:PORT or localhost:PORT\n"
+#define FOREIGN ": over TCP the admin endpoint is for this machine alone" EXPECTED
+	static const struct unit_config_row rows[] = {
+		{ "[server]\nAdminAddress=unix:/run/wsrelayd/admin.sock\n", "" },
+		{ "[server]\nAdminAddress=127.0.0.1:9\n", "" },
+		{ "[server]\nAdminAddress=127.255.3.4:9\n", "" },
+		{ "[server]\nAdminAddress=[::1]:9\n", "" },
+		{ "[server]\nAdminAddress=LocalHost:9\n", "" },
+		{ "[server]\nAdminAddress=*:9\n", "F:2: [server] AdminAddress=*:9" FOREIGN },
+		{ "[server]\nAdminAddress=0.0.0.0:9\n", "F:2: [server] AdminAddress=0.0.0.0:9" FOREIGN },
+		{ "[server]\nAdminAddress=[::]:9\n", "F:2: [server] AdminAddress=[::]:9" FOREIGN },
+		{ "[server]\nAdminAddress=192.0.2.1:9\n", "F:2: [server] AdminAddress=192.0.2.1:9" FOREIGN },
+		{ "[server]\nAdminAddress=gw.example.com:9\n",
+		    "F:2: [server] AdminAddress=gw.example.com:9" FOREIGN },
+		{ "[server]\nAdminAddress=systemd:admin\n",
+		    "F:2: [server] AdminAddress=systemd:admin: systemd cannot pass the admin endpoint "
+		    "in" EXPECTED },
+		{ "[server]\nAdminAddress=unix:@admin\n",
+		    "F:2: [server] AdminAddress=unix:@admin: an abstract socket has no permissions: "
+		    "everybody could connect" EXPECTED },
+	};
+
+	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
+#undef FOREIGN
+#undef EXPECTED
+}
+END_TEST
+
 START_TEST(assign_refuses_what_is_not_built)
 {
 	static const struct unit_config_row rows[] = {
-		{ "[server]\nAdminAddress=unix:/run/admin\n",
-		    "F:2: [server] AdminAddress=unix:/run/admin: the admin endpoint is not built "
-		    "into this version yet\n" },
 		{ "[listen a]\nAddress=*:0\nHTTP2=yes\nTLS=no\nMaxStreams=1\n"
 		  "ConnectionRate=1\n",
 		    "F:6: [listen a] ConnectionRate=1: limiting the rate of connections is not "
@@ -358,6 +385,7 @@ main(void)
 		assign_lets_routes_have_their_own,
 		assign_parses_route_and_backend,
 		assign_reports_bad_values,
+		assign_keeps_the_admin_endpoint_on_this_machine,
 		assign_refuses_what_is_not_built,
 		assign_takes_defaults_of_what_is_not_built,
 	};
