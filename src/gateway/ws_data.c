@@ -1,15 +1,16 @@
 /*
- * The bytes of a WebSocket: through the reader, and on to where they go.
- * See ws_int.h.
+ * The bytes of a WebSocket: through the reader, and on to where they go. See ws_int.h.
  *
- * The relay passes on what came, as it came: frames keep their boundaries and, towards the backend,
- * the client's own mask.  Where frames are made anew (the echo, raw backends) each run of payload that
- * a read brought is a frame: the frame that came if it is all there, else a fragment.
+ * The relay passes on what came, as it came: frames keep their boundaries and, towards the
+ * backend, the client's own mask.  Where frames are made anew (the echo, raw backends) each run
+ * of payload that a read brought is a frame: the frame that came if it is all there, else a
+ * fragment.
  */
 #include <string.h>
 
 #include "base/mem.h"
 #include "codec/ws_mask.h"
+#include "codec/ws_whole.h"
 #include "gateway/ws_int.h"
 
 void
@@ -22,12 +23,12 @@ ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n)
 }
 
 void
-ws_count_message(struct ws *w, const struct ws_leg *leg)
+ws_count_messages(struct ws *w, const struct ws_leg *leg, uint64_t n)
 {
 	if (!leg->is_backend)
-		w->messages_in++;
+		w->messages_in += n;
 	if (leg->is_backend || w->mode == WS_MODE_ECHO)
-		w->messages_out++;
+		w->messages_out += n;
 }
 
 uint8_t
@@ -58,7 +59,8 @@ ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bo
 
 /*
  * The echo of a run of payload.  *cursor is where the next byte may be written: the unmasked
- * frame is shorter than the masked one, so that it fits where that one stood but for headers that came in pieces.
+ * frame is shorter than the masked one, so that it fits where that one stood but for headers
+ * that came in pieces.
  */
 static void
 ws_echo_data(struct ws *w, struct ws_out *o, const struct ws_event *ev, uint8_t opcode,
@@ -177,7 +179,7 @@ ws_on_data_event(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, st
 		leg->flags &= (uint8_t)~LEG_MID_FRAME;
 	}
 	if (ev->kind == WS_EV_FRAME_END && ev->message_end)
-		ws_count_message(w, leg);
+		ws_count_messages(w, leg, 1);
 	if (w->mode == WS_MODE_RELAY) {
 		ws_relay_event(o, ev, p, n);
 		if (ev->kind == WS_EV_FRAME_END)
@@ -253,21 +255,75 @@ ws_pump_data(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, struct
 	return went;
 }
 
-/* Run bytes through the reader; what is said of them is gathered in o. */
 static void
-ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_out *o, uint8_t *p, size_t n)
+ws_fill_rules(const struct ws *w, const struct ws_leg *leg, struct ws_rules *rules)
+{
+	const struct config_websocket *c = ws_config(w);
+
+	rules->max_message = c->max_message_size;
+	rules->masked = !leg->is_backend;
+	rules->check_utf8 = c->validate_utf8;
+	rules->inflated = w->edge != NULL;
+	rules->allow_rsv1 = w->passes || (rules->inflated && !leg->is_backend);
+}
+
+/* The echo of a message that came whole at p is made at out, which is p or before it; its bytes. */
+static size_t
+ws_echo_whole(uint8_t *out, const uint8_t *p, const struct ws_whole *m)
+{
+	uint8_t mask[4];
+	size_t hn;
+
+	memcpy(mask, p + m->header_n - 4, 4);
+	hn = ws_frame_write(out, p[0], m->length, NULL);
+	ws_mask_copy(out + hn, p + m->header_n, m->length, mask, 0);
+	return hn + m->length;
+}
+
+/*
+ * Messages at the start of p[0..n) that came whole, one frame each, between messages: most of
+ * the traffic, and nothing of it is to be remembered.  How many bytes they are; with the rest
+ * begins what only the reader can judge. What goes on of them stands at p then, *out_n bytes.
+ */
+static size_t
+ws_take_whole(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, uint8_t *p, size_t n,
+    size_t *out_n)
+{
+	const bool echo = w->mode == WS_MODE_ECHO;
+	size_t frame_n, at = 0, bytes = 0;
+	uint64_t messages = 0;
+	struct ws_whole m;
+
+	*out_n = 0;
+	if ((!echo && w->mode != WS_MODE_RELAY) || w->edge != NULL || w->pending_code != 0 ||
+	    (w->limited && !leg->is_backend) || (ws_sink(w, leg)->flags & LEG_PING_DUE) != 0)
+		return 0;
+	while ((frame_n = ws_whole_read(rules, p + at, n - at, &m)) != 0) {
+		*out_n += echo ? ws_echo_whole(p + *out_n, p + at, &m) : frame_n;
+		at += frame_n;
+		bytes += m.length;
+		messages++;
+	}
+	if (messages == 0)
+		return 0;
+	w->last_data = leg->last_rx;
+	ws_count_data(w, leg, bytes);
+	ws_count_messages(w, leg, messages);
+	return at;
+}
+
+/* Run bytes through the reader into o; cursor is where an echo may write. */
+static void
+ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, const struct ws_rules *rules,
+    struct ws_out *o, uint8_t *p, size_t n, uint8_t *cursor)
 {
 	const bool edge = w->edge != NULL;
-	const struct ws_rules rules = { .max_message = ws_config(w)->max_message_size,
-	    .masked = !leg->is_backend, .check_utf8 = ws_config(w)->validate_utf8,
-	    .allow_rsv1 = w->passes || (edge && !leg->is_backend), .inflated = edge };
 	enum ws_went went = edge ? ws_edge_begin(w, leg, o) : WS_GO_ON;
-	uint8_t *cursor = p;
 	struct ws_event ev;
 	size_t used, at = 0;
 
 	while (went <= WS_GO_ON) {
-		ws_reader_next(r, &rules, p + at, n - at, &used, &ev);
+		ws_reader_next(r, rules, p + at, n - at, &used, &ev);
 		at += used;
 		switch (ev.kind) {
 		case WS_EV_MORE:
@@ -334,24 +390,48 @@ ws_keep_reader(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_
 	}
 }
 
-void
-ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n)
+/* Bytes that the reader has to judge, from p + used on; before that stand out_n that go on. */
+static void
+ws_take_rest(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, uint8_t *p, size_t n,
+    size_t used, size_t out_n)
 {
+	struct ws_leg *to = ws_sink(w, leg);
 	struct ws_reader fresh, *r = leg->in;
-	struct ws_leg *to;
 	struct ws_out o;
 
-	leg->last_rx = ws_stamp(w);
-	if ((leg->flags & (LEG_BROKEN | LEG_CLOSE_CAME)) != 0)
-		return;
+	ws_out_init(&o, (to->flags & LEG_CLOSE_SENT) != 0 ? NULL : to->s);
+	ws_out_bytes(&o, p, out_n);
 	if (r == NULL) {
 		ws_reader_init(&fresh);
 		r = &fresh;
 	}
-	to = ws_sink(w, leg);
-	ws_out_init(&o, (to->flags & LEG_CLOSE_SENT) != 0 ? NULL : to->s);
-	ws_pump(w, leg, r, &o, p, n);
+	ws_pump(w, leg, r, rules, &o, p + used, n - used, p + out_n);
 	ws_keep_reader(w, leg, r, &fresh);
+}
+
+void
+ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n)
+{
+	struct ws_rules rules;
+	struct ws_leg *to;
+	struct iovec iov = { .iov_base = p, .iov_len = 0 };
+	size_t used = 0;
+
+	leg->last_rx = ws_stamp(w);
+	if ((leg->flags & (LEG_BROKEN | LEG_CLOSE_CAME)) != 0)
+		return;
+	ws_fill_rules(w, leg, &rules);
+	if (leg->in == NULL)
+		used = ws_take_whole(w, leg, &rules, p, n, &iov.iov_len);
+	if (used == 0 || used < n) {
+		ws_take_rest(w, leg, &rules, p, n, used, iov.iov_len);
+		return;
+	}
+	to = ws_sink(w, leg);
+	if (to->s == NULL || (to->flags & LEG_CLOSE_SENT) != 0)
+		return;
+	stream_write(to->s, &iov, 1); /* broken: a reset follows from the loop */
+	ws_flow(w, leg);
 }
 
 void

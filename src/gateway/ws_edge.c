@@ -261,7 +261,7 @@ edge_message_end(struct ws *w, struct ws_out *o)
 	}
 	if (!edge_deliver(w, o, true))
 		return WS_OVER;
-	ws_count_message(w, &w->client);
+	ws_count_messages(w, &w->client, 1);
 	return WS_GO_ON;
 }
 
@@ -542,7 +542,7 @@ edge_out(struct ws *w, uint8_t opcode, struct ws_out *o, const struct ws_event *
 			edge_run(w, o, ev->frame.opcode, (struct ws_deflate_in){ NULL, 0 },
 			    ev->frame.fin);
 		if (ev->message_end)
-			ws_count_message(w, &w->backend);
+			ws_count_messages(w, &w->backend, 1);
 	}
 	return WS_GO_ON;
 }

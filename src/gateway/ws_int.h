@@ -164,9 +164,9 @@ void ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t 
     uint64_t length);
 /* First header byte of the next frame that is made for the client. */
 uint8_t ws_emit_first(struct ws *w, uint8_t opcode, bool last);
-/* Payload, and the end of a message, that came from the leg and goes on. */
+/* Payload, and the ends of messages, that came from the leg and goes on. */
 void ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n);
-void ws_count_message(struct ws *w, const struct ws_leg *leg);
+void ws_count_messages(struct ws *w, const struct ws_leg *leg, uint64_t n);
 /* The client's bytes that ws_edge_wait has kept go on, as far as they can. */
 void ws_resume(struct ws *w);
 

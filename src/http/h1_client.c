@@ -371,7 +371,11 @@ h1c_read_payload(struct h1_client *h1c)
 	}
 	switch (transport_read(&h1c->t, p, room, &n, &why)) {
 	case IO_OK:
-		h1c_take(h1c, p, n);
+		/* Not more was read than the user can take; what it wants then, it says by holds. */
+		if (h1c->state == H1C_OPEN && h1c->x == NULL)
+			h1c->s.ev->bytes(&h1c->s, p, n);
+		else
+			h1c_take(h1c, p, n);
 		break;
 	case IO_AGAIN:
 		break;

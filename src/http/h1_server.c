@@ -289,7 +289,11 @@ h1_on_readable(struct transport *t)
 	}
 	switch (transport_read(t, p, max, &n, &why)) {
 	case IO_OK:
-		h1_feed(h1c, p, n);
+		/* Not more was read than the user can take. */
+		if (h1c->s.carrier_state == H1_WEBSOCKET)
+			h1c->s.ev->bytes(&h1c->s, p, n);
+		else
+			h1_feed(h1c, p, n);
 		break;
 	case IO_AGAIN:
 		break;

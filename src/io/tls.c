@@ -22,8 +22,6 @@
  * is empty before and after every call; out belongs to the worker's current
  * connection, until tls_out has handed it over; after TLS_ERROR no call enters OpenSSL again.
  */
-#include <sys/socket.h>
-
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -37,6 +35,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "io/sock.h"
 #include "io/tls_int.h"
 
 #define TLS_RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH	/* 16 KiB, RFC 8446 5.1 */
@@ -95,7 +94,7 @@ tls_bio_read(BIO *b, char *p, size_t size, size_t *n)
 	if (size > w->recv_left)
 		size = w->recv_left;
 	do
-		got = recv(w->current->fd, p, size, MSG_DONTWAIT);
+		got = sock_recv(w->current->fd, p, size, MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
 		w->drained = (size_t)got < size;

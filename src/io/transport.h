@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "io/loop.h"
+#include "io/outq.h"
 
 struct park_entry;
 struct outq;
@@ -110,7 +111,11 @@ enum io_status transport_peek(struct transport *t, void *p, size_t size, size_t 
 int transport_write(struct transport *t, const struct iovec *iov, int n);
 
 /* Bytes that wait for the kernel (with TLS: as encrypted). */
-size_t transport_queued(const struct transport *t);
+static inline size_t
+transport_queued(const struct transport *t)
+{
+	return t->q != NULL ? outq_bytes(t->q) : 0;
+}
 
 /* Whether `readable` is to be called.  What TLS holds already is not forgotten. */
 void transport_want_read(struct transport *t, bool want);

@@ -2,12 +2,11 @@
  * What comes in from a connected socket.  See transport.h and transport.c, whose events arrive
  * here.
  */
-#include <sys/socket.h>
-
 #include <errno.h>
 #include <string.h>
 
 #include "io/packet.h"
+#include "io/sock.h"
 #include "io/tls.h"
 #include "io/transport_int.h"
 
@@ -104,7 +103,7 @@ transport_recv(const struct transport *t, void *p, size_t size, int flags, bool 
 	if (t->packets)
 		return packet_recv(t->fd, p, size, end);
 	do {
-		got = recv(t->fd, p, size, flags);
+		got = sock_recv(t->fd, p, size, flags);
 	} while (got == -1 && errno == EINTR);
 	*end = got <= 0;
 	return got;

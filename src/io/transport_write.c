@@ -4,12 +4,12 @@
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #include <errno.h>
 
 #include "io/outq.h"
 #include "io/packet.h"
+#include "io/sock.h"
 #include "io/tls.h"
 #include "io/transport_int.h"
 
@@ -31,12 +31,6 @@ transport_write_failed(struct transport *t, int err)
 	outq_drop(&t->q);
 }
 
-size_t
-transport_queued(const struct transport *t)
-{
-	return outq_bytes(t->q);
-}
-
 /* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
 static ssize_t
 transport_send(struct transport *t, const struct iovec *iov, int n)
@@ -45,8 +39,8 @@ transport_send(struct transport *t, const struct iovec *iov, int n)
 	ssize_t sent;
 
 	do {
-		sent = n == 1 ? send(t->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-			      : sendmsg(t->fd, &m, MSG_NOSIGNAL);
+		sent = n == 1 ? sock_send(t->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+			      : sock_sendmsg(t->fd, &m, MSG_NOSIGNAL);
 	} while (sent == -1 && errno == EINTR);
 	if (sent == -1 &&
 	    (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM))

@@ -6,12 +6,14 @@
  * What comes out is written as a string of bytes in which runs of payload are
  * joined.  Oracles: the same bytes whole, cut and byte by byte give the same;
  * and so does a naive decoder below, which has all of the stream before it.
- * With an allocation failing it is a prefix of that.
+ * With an allocation failing it is a prefix of that.  And ws_whole.c takes those messages that the reader
+ * gives as one frame of which all is there, and no others.
  */
 #include "codec/ws_msg.h"
 
 #include "base/mem.h"
 #include "codec/ws_mask.h"
+#include "codec/ws_whole.h"
 #include "oracle.h"
 
 enum { LOG_FRAME = 'F', LOG_END = 'E', LOG_CONTROL = 'C', LOG_BAD = 'B', LOG_NOMEM = 'N' };
@@ -276,6 +278,47 @@ naive_run(const struct ws_rules *rules, const uint8_t *p, size_t n, struct msg_l
 	free(d.message);
 }
 
+/* The bytes of a whole message in one frame at the start, by the reader; 0: something else. */
+static size_t
+reader_whole(const struct ws_rules *rules, const uint8_t *p, size_t n, struct ws_frame *frame)
+{
+	uint8_t *copy = oracle_copy(p, n);
+	size_t done = 0, used, whole = 0;
+	struct ws_reader r;
+	struct ws_event ev;
+
+	ws_reader_init(&r);
+	do {
+		ws_reader_next(&r, rules, copy + done, n - done, &used, &ev);
+		done += used;
+	} while (ev.kind == WS_EV_FRAME || ev.kind == WS_EV_DATA);
+	if (ev.kind == WS_EV_FRAME_END && ev.frame.fin) {
+		whole = done;
+		*frame = ev.frame;
+	}
+	ws_reader_clear(&r);
+	free(copy);
+	return whole;
+}
+
+static void
+whole_run(const struct ws_rules *rules, const uint8_t *p, size_t n)
+{
+	size_t at = 0, k;
+
+	do {
+		uint8_t *copy = oracle_copy(p + at, n - at);
+		struct ws_whole m;
+		struct ws_frame f;
+
+		k = ws_whole_read(rules, copy, n - at, &m);
+		free(copy);
+		ORACLE(k == reader_whole(rules, p + at, n - at, &f));
+		ORACLE(k == 0 || (m.header_n == f.header_n && m.length == f.length));
+		at += k;
+	} while (k != 0);
+}
+
 static bool
 log_same(const struct msg_log *a, const struct msg_log *b)
 {
@@ -309,6 +352,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ORACLE(log_same(&wanted, &got));
 	free(got.p);
 
+	whole_run(&rules, p, n);
 	mem_fail_nth(data[2]);
 	msg_run(&rules, p, n, false, data[1], &got);
 	mem_fail_nth(0);

@@ -1,0 +1,70 @@
+/*
+ * recv, send and sendmsg of the data path, which are not to be points of cancellation.  In a
+ * program with more than one thread the C library makes each of them switch cancellation on and
+ * off again, with two locked instructions, and nobody here cancels a thread.  Otherwise as
+ * recv(2), send(2) and sendmsg(2) are, errno included.
+ *
+ * For src/io.  Builds with a sanitizer call the library's functions, which the sanitizer
+ * watches.
+ */
+#ifndef IO_SOCK_H
+#define IO_SOCK_H
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define SOCK_WATCHED 1
+#endif
+#endif
+
+/* Where the kernel has no such calls of their own (socketcall), or numbers are not longs (x32). */
+#if !defined(SYS_recvfrom) || !defined(SYS_sendto) || !defined(SYS_sendmsg) ||             \
+    defined(__ILP32__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    defined(SOCK_WATCHED)
+
+static inline ssize_t
+sock_recv(int fd, void *p, size_t n, int flags)
+{
+	return recv(fd, p, n, flags);
+}
+
+static inline ssize_t
+sock_send(int fd, const void *p, size_t n, int flags)
+{
+	return send(fd, p, n, flags);
+}
+
+static inline ssize_t
+sock_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return sendmsg(fd, m, flags);
+}
+
+#else
+
+static inline ssize_t
+sock_recv(int fd, void *p, size_t n, int flags)
+{
+	return syscall(SYS_recvfrom, fd, p, n, flags, NULL, NULL);
+}
+
+static inline ssize_t
+sock_send(int fd, const void *p, size_t n, int flags)
+{
+	return syscall(SYS_sendto, fd, p, n, flags, NULL, 0);
+}
+
+static inline ssize_t
+sock_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return syscall(SYS_sendmsg, fd, m, flags);
+}
+
+#endif
+
+#endif
