@@ -194,6 +194,7 @@ daemon_start(struct daemon *d)
 	}
 	metrics_note_start(d);
 	notify_ready();
+	watch_start(d);
 	log_info(d->log, "wsrelayd %s is ready with %zu workers", WSRELAYD_VERSION, d->n_workers);
 	return 0;
 }
@@ -214,8 +215,11 @@ daemon_clear(struct daemon *d)
 			event_free(d->signal[i]);
 	prober_free(d->prober);
 	resolver_free(d->resolver);
-	if (d->loop != NULL)
-		loop_timer_stop(d->loop, &d->drain_timer);
+	if (d->loop != NULL) {
+		watch_stop(d);
+		loop_timer_stop(d->loop, &d->drain.timer);
+		loop_timer_stop(d->loop, &d->drain.progress);
+	}
 	loop_free(d->loop);
 	limits_free(d->limits);
 	config_unref(d->config);

@@ -27,6 +27,16 @@ daemon_load(const struct daemon *d)
 	return n;
 }
 
+uint64_t
+daemon_websockets(const struct daemon *d)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < d->n_workers; i++)
+		n += worker_websockets(d->worker[i]);
+	return n;
+}
+
 /* The worker with the fewest connections; among equals, the one whose turn it is. */
 static struct worker *
 daemon_pick_worker(struct daemon *d)

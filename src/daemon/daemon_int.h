@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/front.h"
 #include "daemon/metrics.h"
+#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "io/loop.h"
 
@@ -21,6 +22,12 @@ struct limits;
 struct log;
 struct prober;
 struct resolver;
+
+/* A drain that is under way (daemon_drain.c). */
+struct daemon_draining {
+	struct loop_timer timer, progress;
+	size_t began_with, step_told;
+};
 
 struct daemon {
 	const struct daemon_options *options;
@@ -37,7 +44,8 @@ struct daemon {
 	size_t n_workers, next_worker, n_drained;
 	uint64_t max_connections, nofile, next_id;
 	struct event *signal[DAEMON_SIGNALS];
-	struct loop_timer drain_timer;
+	struct daemon_draining drain;
+	struct watch watch;
 	bool draining, over_limit;
 	struct metrics_life life;
 	struct admin *admin;		/* owned */
@@ -45,6 +53,8 @@ struct daemon {
 
 /* Connections that are served or on their way to a worker. */
 size_t daemon_load(const struct daemon *d);
+/* WebSockets that are open. */
+uint64_t daemon_websockets(const struct daemon *d);
 
 /* ---- accepting (daemon_accept.c) */
 

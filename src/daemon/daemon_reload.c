@@ -108,6 +108,7 @@ daemon_reload_commit(struct daemon_reload *r)
 
 	daemon_warn_unchangeable(r);
 	front_commit(&r->front, &d->front);
+	front_accept_rest(&d->front);
 	front_clear(&d->front);
 	d->front = r->front;
 	config_unref(d->config);
@@ -163,5 +164,6 @@ daemon_reload(struct daemon *d, config_report_fn *report, void *arg)
 	good = daemon_reload_try(&r);
 	metrics_note_reload(d, good);
 	notify_ready();
+	watch_tell(d);
 	return good ? DAEMON_RELOADED : DAEMON_RELOAD_REFUSED;
 }

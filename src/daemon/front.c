@@ -92,10 +92,35 @@ front_open_address(struct front *f, const struct addr *a, size_t section,
 	return 0;
 }
 
+struct front_claims {
+	const struct config *config;
+	config_report_fn *report;
+	void *arg;
+};
+
+/* Who connects to a socket that nobody accepts from waits in vain, and does not know why. */
+static void
+front_check_claimed(void *arg, const char *name)
+{
+	const struct front_claims *fc = arg;
+	const struct config *c = fc->config;
+	char line[400];
+
+	for (size_t i = 0; i < c->n_listen; i++)
+		for (size_t j = 0; j < c->listen[i].address.n; j++)
+			if (c->listen[i].address.v[j].kind == ADDR_SYSTEMD &&
+			    strcmp(c->listen[i].address.v[j].name, name) == 0)
+				return;
+	snprintf(line, sizeof(line), "systemd passed in a socket of the name %s, but no [listen] section has "
+	    "Address=systemd:%s: nobody accepts its connections", name, name);
+	fc->report(fc->arg, false, line);
+}
+
 int
 front_open(struct front *f, struct front *old, config_report_fn *report, void *arg)
 {
 	const struct config *c = f->config;
+	struct front_claims fc = { c, report, arg };
 	bool failed = false;
 
 	if ((f->v = mem_zalloc(FRONT_MAX_SOCKETS * sizeof(*f->v))) == NULL) {
@@ -111,6 +136,7 @@ front_open(struct front *f, struct front *old, config_report_fn *report, void *a
 				failed = true;
 		}
 	}
+	listener_each_passed(front_check_claimed, &fc);
 	return failed ? -1 : 0;
 }
 
@@ -151,6 +177,13 @@ front_abandon(struct front *f, struct front *old)
 	if (old != NULL)
 		front_own_kept(old);
 	front_clear(f);
+}
+
+void
+front_accept_rest(struct front *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		listener_accept_rest(f->v[i].l);
 }
 
 void

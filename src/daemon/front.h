@@ -40,6 +40,9 @@ void front_commit(struct front *f, struct front *old);
 /* They are old's alone; all else of f is closed, and f is cleared. */
 void front_abandon(struct front *f, struct front *old);
 
+/* Before front_clear: accept those who have connected already (listener_accept_rest). */
+void front_accept_rest(struct front *f);
+
 void front_clear(struct front *f);
 
 #endif

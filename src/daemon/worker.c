@@ -21,6 +21,8 @@ struct worker {
 	bool started;
 	_Atomic size_t load, refusals;
 	struct loop_msg drained;	/* to the main loop, once */
+	struct loop_msg ping;		/* to the worker's; posted while it is pending */
+	_Atomic bool pinged;
 };
 
 enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_DRAIN, WORKER_STOP };
@@ -32,6 +34,7 @@ struct worker_msg {
 	struct http_accepted a;
 	struct config *config;		/* ref */
 	uint64_t spread_ms;
+	double phase;
 };
 
 static void
@@ -99,7 +102,7 @@ worker_on_msg(struct loop_msg *m, struct loop *loop)
 		config_unref(msg->config);
 		break;
 	case WORKER_DRAIN:
-		gateway_drain(w->gw, msg->spread_ms, worker_on_drained, w);
+		gateway_drain(w->gw, msg->spread_ms, msg->phase, worker_on_drained, w);
 		break;
 	case WORKER_STOP:
 		gateway_end(w->gw);
@@ -156,13 +159,14 @@ worker_retire(struct worker *w, struct config *current)
 }
 
 void
-worker_drain(struct worker *w, uint64_t spread_ms)
+worker_drain(struct worker *w, uint64_t spread_ms, double phase)
 {
 	struct worker_msg *msg = worker_msg_new(w, WORKER_DRAIN);
 
 	if (msg == NULL)
 		return;
 	msg->spread_ms = spread_ms;
+	msg->phase = phase;
 	loop_post(w->loop, &msg->m);
 }
 
@@ -181,6 +185,41 @@ worker_call(struct worker *w, struct worker_call *c)
 	c->w = w;
 	c->m.fn = worker_on_call;
 	loop_post(w->loop, &c->m);
+}
+
+uint64_t
+worker_websockets(const struct worker *w)
+{
+	const struct gateway_counters *c = gateway_counters(w->gw);
+	uint64_t ended = atomic_load_explicit(&c->websockets_ended, memory_order_relaxed),
+		 opened = atomic_load_explicit(&c->websockets, memory_order_relaxed);
+
+	return opened > ended ? opened - ended : 0;
+}
+
+static void
+worker_on_ping(struct loop_msg *m, struct loop *loop)
+{
+	struct worker *w = (struct worker *)(void *)((char *)m - offsetof(struct worker, ping));
+
+	(void)loop;
+	atomic_store_explicit(&w->pinged, false, memory_order_release);
+}
+
+void
+worker_ping(struct worker *w)
+{
+	if (!worker_answered(w))
+		return;
+	atomic_store_explicit(&w->pinged, true, memory_order_relaxed);
+	w->ping.fn = worker_on_ping;
+	loop_post(w->loop, &w->ping);
+}
+
+bool
+worker_answered(const struct worker *w)
+{
+	return !atomic_load_explicit(&w->pinged, memory_order_acquire);
 }
 
 size_t

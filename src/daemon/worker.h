@@ -39,7 +39,17 @@ size_t worker_refusals(const struct worker *w);
 /* Hand a connection over.  Everything in a is disposed of, whatever happens. */
 void worker_accept(struct worker *w, const struct http_accepted *a);
 void worker_retire(struct worker *w, struct config *current);
-void worker_drain(struct worker *w, uint64_t spread_ms);
+void worker_drain(struct worker *w, uint64_t spread_ms, double phase);	/* gateway_drain */
+
+/* WebSockets that are open now. */
+uint64_t worker_websockets(const struct worker *w);
+
+/*
+ * Liveness: ask the worker's loop for a sign, if the last one has come; worker_answered says whether it has.  A loop
+ * that does nothing but wait answers at once.
+ */
+void worker_ping(struct worker *w);
+bool worker_answered(const struct worker *w);
 
 /*
  * Something to be done on the worker's thread with what it serves; embedded, and until fn is called the worker's.  fn

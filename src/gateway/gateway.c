@@ -18,9 +18,6 @@
 #include "policy/origin.h"
 #include "policy/route.h"
 
-/* WebSocket closes of a drain go out in steps of at least this. */
-#define DRAIN_STEP_MS 20
-
 /* Readers that are kept for the next large message. */
 #define SPARE_READERS 256
 
@@ -100,10 +97,6 @@ gateway_judge_websocket(struct gateway *gw, struct stream *s, const struct strea
 	}
 	if (!extension_offers_good(r->head, route)) {
 		gateway_refuse(gw, s, r, route, REPLY_WS_BAD, "malformed Sec-WebSocket-Extensions");
-		return false;
-	}
-	if (gw->draining) {
-		gateway_refuse(gw, s, r, route, REPLY_UNAVAILABLE, "the gateway is shutting down");
 		return false;
 	}
 	return true;
@@ -194,17 +187,6 @@ gateway_on_broken(void *arg, const struct stream_info *info, const char *why)
 }
 
 static void
-gateway_check_drained(struct gateway *gw)
-{
-	void (*done)(void *) = gw->drained;
-
-	if (!gw->draining || gw->n_connections > 0 || done == NULL)
-		return;
-	gw->drained = NULL;
-	done(gw->drained_arg);
-}
-
-static void
 gateway_on_closed(void *arg, const struct stream_info *info)
 {
 	struct gateway *gw = arg;
@@ -231,8 +213,6 @@ gateway_admit(void *arg, const struct stream_info *info)
 	return gw->env.admit(gw->env.arg, info);
 }
 
-static void gateway_on_drain_timer(struct loop_timer *t);
-
 struct gateway *
 gateway_new(const struct gateway_env *env)
 {
@@ -253,7 +233,6 @@ gateway_new(const struct gateway_env *env)
 	gw->handler.closed = gateway_on_closed;
 	gw->handler.arg = gw;
 	gw->connections.handler = &gw->handler;
-	gw->drain_timer.fn = gateway_on_drain_timer;
 	gw->token_base = (uint64_t)loop_random(env->loop) << 32;
 	return gw;
 }
@@ -265,7 +244,7 @@ gateway_free(struct gateway *gw)
 
 	if (gw == NULL)
 		return;
-	loop_timer_stop(gw->env.loop, &gw->drain_timer);
+	loop_timer_stop(gw->env.loop, &gw->drain.timer);
 	h1_pool_free(gw->pool);
 	ws_edge_worker_free(gw->edge);
 	while ((slot = gw->readers) != NULL) {
@@ -322,56 +301,6 @@ void
 gateway_retire(struct gateway *gw, const struct config *current)
 {
 	http_server_retire(&gw->connections, current);
-}
-
-static size_t
-gateway_count_websockets(const struct gateway *gw)
-{
-	size_t n = 0;
-
-	for (const struct session *ss = gw->sessions; ss != NULL; ss = ss->next)
-		n += ss->kind == SESSION_WEBSOCKET;
-	return n;
-}
-
-/* Close the next few WebSockets. */
-static void
-gateway_on_drain_timer(struct loop_timer *t)
-{
-	struct gateway *gw = (struct gateway *)(void *)((char *)t -
-	    offsetof(struct gateway, drain_timer));
-	struct session *ss, *next;
-	size_t left = gw->drain_batch;
-	bool opening = false;
-
-	for (ss = gw->sessions; ss != NULL && left > 0; ss = next) {
-		next = ss->next;
-		if (ss->kind == SESSION_WEBSOCKET && ws_drain(ss))
-			left--;
-		opening |= ss->kind == SESSION_FORWARD;
-	}
-	/* A handshake that still waits for its backend may become one. */
-	if (left == 0 || opening)
-		loop_timer_arm(gw->env.loop, t, loop_now_ms(gw->env.loop) + gw->drain_step_ms);
-}
-
-void
-gateway_drain(struct gateway *gw, uint64_t spread_ms, void (*done)(void *arg), void *arg)
-{
-	size_t n = gateway_count_websockets(gw), steps;
-
-	gw->draining = true;
-	gw->drained = done;
-	gw->drained_arg = arg;
-	http_server_drain(&gw->connections);
-	steps = (size_t)(spread_ms / DRAIN_STEP_MS);
-	steps = steps == 0 ? 1 : steps;
-	gw->drain_batch = n / steps + 1;
-	gw->drain_step_ms = n == 0 ? DRAIN_STEP_MS : spread_ms / (n / gw->drain_batch + 1);
-	if (gw->drain_step_ms < DRAIN_STEP_MS)
-		gw->drain_step_ms = DRAIN_STEP_MS;
-	gateway_on_drain_timer(&gw->drain_timer);
-	gateway_check_drained(gw);
 }
 
 void

@@ -26,6 +26,7 @@ struct gateway_counters {
 	_Atomic uint64_t proxy_failed;		/* of these: PROXY headers */
 	_Atomic uint64_t broken;		/* connections ended because the client broke HTTP/2 or a budget */
 	_Atomic uint64_t websockets;		/* opened */
+	_Atomic uint64_t websockets_ended;
 	_Atomic uint64_t keepalive_timeouts;
 	_Atomic uint64_t rate_delays, rate_closes;	/* clients held, or closed with 1008, past MessageRate or ByteRate */
 	/* bytes of messages that clients compressed, before and after; and of those for them */
@@ -61,10 +62,11 @@ void gateway_accept(struct gateway *gw, const struct http_accepted *a);
 void gateway_retire(struct gateway *gw, const struct config *current);
 
 /*
- * Drain: no new requests, WebSockets are closed with 1001 one after another, spread over spread_ms; done (once) is
- * called when nothing is left.  gateway_end drops what is left at once.
+ * Drain: connections end after the request that is under way (or was sent before the client could know), WebSockets
+ * are closed with 1001 one after another, evenly spread over spread_ms; done (once) is called when nothing is left.
+ * phase, 0 to 1, says when in the first interval the first close is.  gateway_end drops what is left at once.
  */
-void gateway_drain(struct gateway *gw, uint64_t spread_ms, void (*done)(void *arg), void *arg);
+void gateway_drain(struct gateway *gw, uint64_t spread_ms, double phase, void (*done)(void *arg), void *arg);
 void gateway_end(struct gateway *gw);
 
 const struct gateway_counters *gateway_counters(const struct gateway *gw);

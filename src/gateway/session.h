@@ -39,6 +39,16 @@ struct session {
 	uint8_t kind;
 };
 
+/* A drain under way (gateway_drain.c). */
+struct gateway_drain {
+	struct loop_timer timer;
+	uint64_t end_ms, count_at_ms;
+	double interval_ms, next_ms;	/* between two closes (0: all at once); of the next one */
+	double phase;
+	void (*done)(void *arg);	/* NULL: there is no drain, or it is over */
+	void *arg;
+};
+
 struct gateway {
 	struct gateway_env env;
 	struct http_server_list connections;
@@ -51,13 +61,8 @@ struct gateway {
 	struct h1_pool *pool;		/* owned: connections to backends that wait */
 	struct edge_worker *edge;	/* owned; NULL until a WebSocket compresses (ws_edge.c) */
 	struct gateway_counters count;
-	struct loop_timer drain_timer;
-	uint64_t drain_step_ms;		/* between two closes */
-	size_t drain_batch;		/* closes a step */
-	bool draining;
+	struct gateway_drain drain;
 	size_t n_connections;
-	void (*drained)(void *arg);
-	void *drained_arg;
 };
 
 /* How a session ended, for its access line. */
@@ -131,5 +136,9 @@ void session_traffic(const struct session *ss, struct session_traffic *out);
 /* Of one kind each; *out is zeroed. */
 void ws_traffic(const struct session *ss, struct session_traffic *out);
 void proxy_traffic(const struct session *ss, struct session_traffic *out);
+bool ws_is_closing(const struct session *ss);
+
+/* A connection is gone: was it the last one of a drain? */
+void gateway_check_drained(struct gateway *gw);
 
 #endif

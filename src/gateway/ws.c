@@ -105,6 +105,7 @@ ws_finish(struct ws *w, bool abort_client)
 	if (w->finished)
 		return;
 	w->finished = true;
+	atomic_fetch_add_explicit(&w->ss.gw->count.websockets_ended, 1, memory_order_relaxed);
 	if (w->ss.s != NULL && stream_info(w->ss.s)->http[0] == '2')
 		e.status = 200;
 	session_access(&w->ss, &e);
@@ -350,6 +351,12 @@ ws_traffic(const struct session *ss, struct session_traffic *out)
 		out->queued_bytes += stream_queued(w->client.s);
 	if (w->backend.s != NULL)
 		out->queued_bytes += stream_queued(w->backend.s);
+}
+
+bool
+ws_is_closing(const struct session *ss)
+{
+	return ((const struct ws *)(const void *)ss)->close_at_ms != 0;
 }
 
 static const struct stream_events ws_events = {

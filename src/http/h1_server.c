@@ -332,7 +332,7 @@ h1_on_timer(struct loop_timer *timer)
 
 	switch ((enum h1_state)h1c->s.carrier_state) {
 	case H1_HEAD:
-		if (h->first || h->started)
+		if (h->started || (h->first && !h1c->c.list->draining))
 			h1_refuse(h1c, 408, "the request head was not complete in time");
 		else
 			h1_linger(h1c, HTTP_LINGER_MS); /* idle */
@@ -410,11 +410,14 @@ h1_retire(struct http_conn *c)
 	struct h1_server *h1c = (struct h1_server *)(void *)c;
 
 	c->retired = true;
-	/* A reload takes nothing from a client whose first request is on its way. */
-	if (h1c->s.carrier_state == H1_HEAD && !h1c->http->started &&
-	    (!h1c->http->first || c->list->draining))
+	if (h1c->s.carrier_state == H1_HEAD && !h1c->http->started && !h1c->http->first) {
 		h1_linger(h1c, HTTP_LINGER_MS);
-	else if (h1c->http != NULL)
+		return;
+	}
+	/* Nothing is taken from a client whose first request is on its way, but a drain does not wait for long. */
+	if (h1c->s.carrier_state == H1_HEAD && !h1c->http->started && c->list->draining)
+		h1_arm(h1c, HTTP_DRAIN_GRACE_MS);
+	if (h1c->http != NULL)
 		h1c->http->keep_alive = false;
 }
 

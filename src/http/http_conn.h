@@ -13,6 +13,8 @@
 
 /* How long a refused or finished connection is read on so that its last bytes arrive. */
 #define HTTP_LINGER_MS 2000
+/* In a drain: the first request of a connection may be on its way for so long. */
+#define HTTP_DRAIN_GRACE_MS 1000
 /* Bytes read at once while a head is awaited: what came behind it must be kept. */
 #define HTTP_HEAD_READ 16384
 

@@ -81,6 +81,25 @@ http_conn_close(struct http_conn *c, bool reset)
 	config_unref(c->config);
 }
 
+/* Nothing of a first request has come, and there is a drain. */
+static bool
+front_is_idle_in_drain(const struct http_front *f)
+{
+	return f->c.list->draining && f->n == 0 && (f->state == FRONT_PREFACE ||
+	    (f->state == FRONT_PROXY && f->proxy->reader.n == 0));
+}
+
+/* When it is over if nothing (more) comes. */
+static void
+front_arm(struct http_front *f)
+{
+	uint64_t at_ms = loop_now_ms(f->c.t.loop) + HTTP_DRAIN_GRACE_MS;
+
+	if (!front_is_idle_in_drain(f) || at_ms > f->deadline_ms)
+		at_ms = f->deadline_ms;
+	loop_timer_arm(f->c.t.loop, &f->timer, at_ms);
+}
+
 static void
 front_proxy_free(struct http_front *f)
 {
@@ -165,6 +184,7 @@ front_announced(struct http_front *f, const struct proxy_header *h)
 	}
 	f->state = tls != NULL ? FRONT_TLS : FRONT_PREFACE;
 	front_proxy_free(f);
+	front_arm(f);
 	if (f->state == FRONT_PREFACE && !f->c.listen->http2)
 		front_hand_over(f, false, NULL, 0);
 }
@@ -220,6 +240,7 @@ front_feed(struct http_front *f, uint8_t *p, size_t n)
 
 	if (same && n < want) {
 		f->n = (uint8_t)(f->n + n);
+		front_arm(f);
 		return;
 	}
 	/* What was seen before goes in front again: into the scratch's headroom. */
@@ -283,6 +304,10 @@ front_on_timer(struct loop_timer *timer)
 	    offsetof(struct http_front, timer));
 	uint8_t *p = loop_scratch(f->c.t.loop);
 
+	if (front_is_idle_in_drain(f)) {
+		front_end(f, NULL);
+		return;
+	}
 	if (f->state == FRONT_TLS || f->state == FRONT_PROXY) {
 		front_end(f, f->state == FRONT_TLS ? "TLS handshake not complete in time" :
 		    "it was not complete in time");
@@ -306,10 +331,11 @@ front_retire(struct http_conn *c)
 	struct http_front *f = front_of_conn(c);
 
 	c->retired = true;
-	/* A reload takes nothing from a client whose first request is on its way. */
-	if (c->list->draining && f->n == 0 && (f->state == FRONT_PREFACE ||
-	    (f->state == FRONT_PROXY && f->proxy->reader.n == 0)))
-		front_end(f, NULL);
+	/*
+	 * Nothing is taken from a client whose first request is on its way: a reload leaves it alone, a drain gives it
+	 * the time of a round trip.
+	 */
+	front_arm(f);
 }
 
 static void
@@ -412,7 +438,7 @@ http_server_start(struct loop *loop, struct http_server_list *list, const struct
 	f->c.prev = &list->first;
 	list->first = &f->c;
 	f->deadline_ms = loop_now_ms(loop) + a->config->server.handshake_timeout_ms;
-	loop_timer_arm(loop, &f->timer, f->deadline_ms);
+	front_arm(f);
 	if (f->state == FRONT_PREFACE && !a->listen->http2)
 		front_hand_over(f, false, NULL, 0);
 	return 0;

@@ -48,6 +48,7 @@ struct listener {
 	int fd;			      /* owned; -1 once freed */
 	bool paused;
 	bool busy;	 /* in listener_accept_some: it frees, not listener_free */
+	bool passed;	 /* fd is systemd's, and never closed */
 	bool bound_path; /* dev and ino are of the path that we bound */
 	dev_t dev;
 	ino_t ino;
@@ -97,21 +98,19 @@ listener_set_name(struct listener *l)
 	addr_format(&a, l->name, sizeof(l->name));
 }
 
-/* fd listens: make it the next of v.  It is owned from here on, also on error. */
+/* fd listens: make it the next of v.  It is owned from here on, also on error, but if it was passed. */
 static int
-listener_add(const struct listener_open *o, int fd, const struct stat *path)
+listener_add(const struct listener_open *o, int fd, const struct stat *path, bool passed)
 {
 	struct listener *l;
 
-	if (*o->n == o->max) {
-		close(fd);
-		return listener_bad(o, "too many listening sockets");
-	}
-	if ((l = mem_zalloc(sizeof(*l))) == NULL) {
-		close(fd);
-		return listener_bad(o, strerror(ENOMEM));
+	if (*o->n == o->max || (l = mem_zalloc(sizeof(*l))) == NULL) {
+		if (!passed)
+			close(fd);
+		return listener_bad(o, *o->n == o->max ? "too many listening sockets" : strerror(ENOMEM));
 	}
 	l->fd = fd;
+	l->passed = passed;
 	l->addr = *o->addr;
 	if (path != NULL) {
 		l->bound_path = true;
@@ -159,7 +158,7 @@ listener_open_ip(const struct listener_open *o)
 
 	if (fd == -1)
 		return listener_bad(o, strerror(errno));
-	return listener_add(o, fd, NULL);
+	return listener_add(o, fd, NULL, false);
 }
 
 /* The host knows no IPv6, by its kernel or by its settings. */
@@ -185,7 +184,7 @@ listener_open_any(const struct listener_open *o)
 		fd = listener_tcp((struct sockaddr *)&in, sizeof(in), 0);
 	if (fd == -1)
 		return listener_bad(o, strerror(errno));
-	return listener_add(o, fd, NULL);
+	return listener_add(o, fd, NULL, false);
 }
 
 /* Whether an address of the list before ai is the same. */
@@ -216,7 +215,7 @@ listener_open_list(const struct listener_open *o, const struct addrinfo *list)
 		}
 		if (fd == -1)
 			return listener_bad(o, strerror(errno));
-		if (listener_add(o, fd, NULL) == -1)
+		if (listener_add(o, fd, NULL, false) == -1)
 			return -1;
 	}
 	return *o->n > before ? 0 : listener_bad(o, strerror(skipped));
@@ -315,7 +314,7 @@ listener_open_unix(const struct listener_open *o)
 			unlink(path);
 		return -1;
 	}
-	if (listener_add(o, fd, is_path ? &st : NULL) == 0)
+	if (listener_add(o, fd, is_path ? &st : NULL, false) == 0)
 		return 0;
 	if (is_path)
 		unlink(path);
@@ -323,6 +322,67 @@ listener_open_unix(const struct listener_open *o)
 }
 
 #ifdef HAVE_LIBSYSTEMD
+
+void
+listener_each_passed(void (*fn)(void *arg, const char *name), void *arg)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(0, &names);
+
+	for (int i = 0; i < n; i++) {
+		fn(arg, names[i]);
+		free(names[i]);
+	}
+	free(names);
+}
+
+/* What is to be told when there is no such name. */
+struct listener_names {
+	char text[200];
+	size_t n;
+};
+
+static void
+listener_add_name(void *arg, const char *name)
+{
+	struct listener_names *names = arg;
+	int n;
+
+	n = snprintf(names->text + names->n, sizeof(names->text) - names->n, "%s%s",
+	    names->n > 0 ? ", " : "", name);
+	if (n > 0 && (size_t)n < sizeof(names->text) - names->n)
+		names->n += (size_t)n;
+	else
+		names->text[names->n] = '\0';
+}
+
+static int
+listener_not_passed(const struct listener_open *o)
+{
+	struct listener_names names = { .n = 0 };
+	char why[300];
+
+	listener_each_passed(listener_add_name, &names);
+	snprintf(why, sizeof(why), "systemd passed in no socket of this name%s%s%s",
+	    names.n > 0 ? " (but " : "", names.text, names.n > 0 ? ")" : "");
+	return listener_bad(o, why);
+}
+
+/* A socket that systemd made is as it wants it, but for what accepted ones are to inherit. */
+static int
+listener_add_passed(const struct listener_open *o, int fd)
+{
+	int on = 1;
+
+	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
+		return listener_bad(o, "what systemd passed in is no listening stream socket");
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
+		return listener_bad(o, strerror(errno));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));	/* not a Unix socket's */
+	if (listener_add(o, fd, NULL, true) == -1)
+		return -1;
+	return 0;
+}
 
 /* The sockets that systemd passed in under this name (sd_listen_fds(3)). */
 static int
@@ -333,25 +393,24 @@ listener_open_systemd(const struct listener_open *o)
 	size_t before = *o->n;
 
 	for (int i = 0; i < n; i++) {
-		int fd = SD_LISTEN_FDS_START + i;
-
-		if (rc == 0 && strcmp(names[i], o->addr->name) == 0) {
-			if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
-				rc = listener_bad(o, "what systemd passed in is no listening stream socket");
-			else if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1)
-				rc = listener_bad(o, strerror(errno));
-			else
-				rc = listener_add(o, fd, NULL);
-		}
+		if (rc == 0 && strcmp(names[i], o->addr->name) == 0)
+			rc = listener_add_passed(o, SD_LISTEN_FDS_START + i);
 		free(names[i]);
 	}
 	free(names);
 	if (rc == 0 && *o->n == before)
-		rc = listener_bad(o, "systemd passed in no socket of this name");
+		rc = listener_not_passed(o);
 	return rc;
 }
 
 #else
+
+void
+listener_each_passed(void (*fn)(void *arg, const char *name), void *arg)
+{
+	(void)fn;
+	(void)arg;
+}
 
 static int
 listener_open_systemd(const struct listener_open *o)
@@ -525,6 +584,14 @@ listener_stop(struct listener *l)
 	l->paused = false;
 }
 
+void
+listener_accept_rest(struct listener *l)
+{
+	for (int i = 0; l->loop != NULL && !l->passed && i < LISTENER_BACKLOG; i++)
+		if (!listener_accept_one(l))
+			break;
+}
+
 /* Remove the path, unless somebody has put another socket there since. */
 static void
 listener_unlink(const struct listener *l)
@@ -543,7 +610,8 @@ listener_free(struct listener *l)
 		return;
 	listener_stop(l);
 	listener_unlink(l);
-	close(l->fd);
+	if (!l->passed)
+		close(l->fd);
 	l->fd = -1;
 	if (!l->busy)
 		mem_free(l);

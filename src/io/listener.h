@@ -33,7 +33,14 @@ typedef void listener_pause_fn(void *arg, struct listener *l, int err);
  */
 int listener_open(const struct addr *a, struct listener **v, size_t *n, size_t max, char *err, size_t size);
 
-void listener_free(struct listener *l);	/* closes and stops accepting; a started one before loop_free */
+/*
+ * Closes and stops accepting; a started one before loop_free.  A socket that systemd passed in is left open: it is
+ * systemd's as well, a later reload may want it again, and who connects meanwhile waits for the next to accept.
+ */
+void listener_free(struct listener *l);
+
+/* Tells the name of each listening socket that systemd passed in (FileDescriptorName=), in their order. */
+void listener_each_passed(void (*fn)(void *arg, const char *name), void *arg);
 
 const struct addr *listener_addr(const struct listener *l);	/* what it was opened for */
 /* The bound address as text, with the port that the kernel gave for port 0. */
@@ -43,5 +50,11 @@ const char *listener_name(const struct listener *l);
 int listener_start(struct listener *l, struct loop *loop, listener_accept_fn *accepted,
     listener_pause_fn *paused, void *arg);
 void listener_stop(struct listener *l);
+
+/*
+ * Accept what waits already of a started listener that is to be closed: these clients have connected, and closing
+ * would reset them.  Nothing where systemd passed the socket in: there they wait on.
+ */
+void listener_accept_rest(struct listener *l);
 
 #endif

@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -158,10 +159,25 @@ def is_running(pid):
         return False
 
 
+# Sockets for LISTEN_FDS stand from 3 on, and LISTEN_PID is the daemon's own: argv is COUNT FD... PROGRAM ARGUMENT...
+PASS_SOCKETS = """
+import fcntl, os, sys
+n = int(sys.argv[1])
+given = [int(fd) for fd in sys.argv[2 : 2 + n]]
+fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in given]
+for fd in given:
+    os.close(fd)
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i, inheritable=True)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2 + n], sys.argv[2 + n :])
+"""
+
+
 class Daemon:
     """A running wsrelayd. Its standard error goes to a file, from which ports and messages are read."""
 
-    def __init__(self, t, number, ini, args, env, access, preexec, cwd):
+    def __init__(self, t, number, ini, args, env, access, preexec, cwd, sockets):
         self.t = t
         self.name = f"daemon {number}" if number > 1 else "daemon"
         self.ini = t.tmp / (f"wsrelayd-{number}.ini" if number > 1 else "wsrelayd.ini")
@@ -176,6 +192,11 @@ class Daemon:
             argv += ["--set", f"server.AccessLog={self.access_log}", "--set", "server.LogFormat=json"]
         if not re.search(r"(?im)^\s*DrainTimeout\s*=", ini):
             argv += ["--set", "server.DrainTimeout=1s"]
+        env = {**os.environ, **(env or {})}
+        fds = [sock.fileno() for _, sock in sockets]
+        if sockets:
+            argv = [sys.executable, "-c", PASS_SOCKETS, str(len(fds)), *map(str, fds), *argv]
+            env.update(LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=":".join(name for name, _ in sockets))
         with open(self._stderr, "wb") as stderr:
             self._process = subprocess.Popen(
                 argv,
@@ -183,8 +204,9 @@ class Daemon:
                 stdout=stderr,
                 stderr=stderr,
                 cwd=cwd or t.tmp,
-                env={**os.environ, **(env or {})},
+                env=env,
                 preexec_fn=preexec,
+                pass_fds=fds,
             )
         self.pid = self._process.pid
 
@@ -227,7 +249,7 @@ class Daemon:
         return re.findall(rf"listening on (\S+) listen={re.escape(listen)}\b", self.log)
 
     def ports(self, listen):
-        return [int(a.rpartition(":")[2]) for a in self.addresses(listen) if not a.startswith("unix:")]
+        return [int(a.rpartition(":")[2]) for a in self.addresses(listen) if not a.startswith(("unix:", "systemd:"))]
 
     def port(self, listen):
         """The TCP port of a [listen] section with `Address=127.0.0.1:0`; the last one that the log names."""
@@ -318,12 +340,13 @@ class Test:
         self._first = []  # closed before the daemons are ended
         self._last = []  # and after
 
-    def daemon(self, ini, args=(), env=None, access=False, preexec=None, cwd=None, ready=True):
+    def daemon(self, ini, args=(), env=None, access=False, preexec=None, cwd=None, ready=True, sockets=()):
         """Starts the daemon with this configuration and waits until it is ready.
 
+        sockets: what it gets as systemd would pass it in, as a list of (name, socket).
         access: its access log is JSON, and Daemon.access() reads it. DrainTimeout is 1 s where the ini sets none.
         """
-        daemon = Daemon(self, len(self._daemons) + 1, ini, list(args), env, access, preexec, cwd)
+        daemon = Daemon(self, len(self._daemons) + 1, ini, list(args), env, access, preexec, cwd, list(sockets))
         self._daemons.append(daemon)
         if ready:
             daemon.wait_ready()
