@@ -122,7 +122,7 @@ def test_drain_serves_who_has_connected_already(t):
     waiting = []
 
     def knock():
-        waiting.extend(connect(t, port, kind=WebSocket) for _ in range(30))
+        waiting.extend(connect(t, port, kind=WebSocket) for _ in range(150))  # more than one turn accepts
         early.send(handshake_head())
         for ws in waiting[1:]:
             ws.send(handshake_head())
