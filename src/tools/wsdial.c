@@ -2,8 +2,8 @@
  * wsdial(1): a WebSocket client for people and scripts.
  *
  * main reads the options, makes what all connections share, and runs one of the modes (wsdial_talk,
- * wsdial_ping, wsdial_load) on one loop.  A WebSocket is a wsdial_session, which shares codec/, io/
- * and http/ with the daemon.
+ * wsdial_ping, wsdial_load) on one loop.  A WebSocket is a wsdial_session, or a wsdial_load_ws where
+ * many have to be cheap; both share codec/, io/ and http/ with the daemon.
  */
 #include <sys/socket.h>
 

@@ -26,14 +26,13 @@
 #include "tools/wsdial_trace.h"
 
 #define WSDIAL_BODY_MAX 4096 /* of a refusal, for -v */
-/* Fields of our own: User-Agent, Origin, -Protocol, -Extensions. */
-#define WSDIAL_OWN_FIELDS 4
 
 enum wsdial_phase { WSDIAL_DIAL, WSDIAL_TLS, WSDIAL_ANSWER, WSDIAL_BODY };
 
 struct wsdial_connect {
 	const struct wsdial_env *env; /* borrowed */
-	wsdial_connect_fn *fn;
+	wsdial_connect_fn *fn;	      /* one of them */
+	wsdial_connect_raw_fn *raw;
 	void *arg; /* borrowed */
 	enum wsdial_phase phase;
 	enum wsdial_http http; /* as said, or HTTP/1.1 at the second try */
@@ -89,7 +88,10 @@ wsdial_connect_finish(struct wsdial_connect *wc, enum wsdial_status status)
 	if (status == WSDIAL_OK)
 		wc->s = NULL; /* it lives on */
 	wsdial_connect_quiet(wc);
-	wc->fn(wc->arg, status, status == WSDIAL_OK ? s : NULL, &wc->agreed, wc->why);
+	if (wc->fn != NULL)
+		wc->fn(wc->arg, status, status == WSDIAL_OK ? s : NULL, &wc->agreed, wc->why);
+	else
+		wc->raw(wc->arg, status, NULL, &wc->agreed, wc->why);
 	buf_clear(&wc->body);
 	loop_free_later(wc->env->loop, wc);
 }
@@ -173,10 +175,11 @@ wsdial_connect_on_timer(struct loop_timer *timer)
 
 /* RFC 6455 4.1: one of those that were offered, or none. */
 static bool
-wsdial_check_subprotocol(struct wsdial_connect *wc, const struct http_head *h)
+wsdial_check_subprotocol(
+    const struct wsdial_options *o, const struct http_head *h, struct wsdial_agreed *agreed)
 {
 	const struct http_field *f = http_head_find(h, "Sec-WebSocket-Protocol");
-	struct span offered = buf_span(&wc->env->o->subprotocols), one;
+	struct span offered = buf_span(&o->subprotocols), one;
 
 	if (f == NULL)
 		return true;
@@ -184,19 +187,17 @@ wsdial_check_subprotocol(struct wsdial_connect *wc, const struct http_head *h)
 	    http_head_count(h, "Sec-WebSocket-Protocol") == 1 && span_next_item(&offered, &one)) {
 		if (!span_eq(one, f->value))
 			continue;
-		snprintf(
-		    wc->agreed.subprotocol, sizeof(wc->agreed.subprotocol), "%.*s", SPAN_ARG(one));
+		snprintf(agreed->subprotocol, sizeof(agreed->subprotocol), "%.*s", SPAN_ARG(one));
 		return true;
 	}
-	wsdial_connect_say(wc, "the server chose a subprotocol that was not offered");
 	return false;
 }
 
 /* RFC 6455 4.1, RFC 7692 5.1: at most what was offered. */
 static bool
-wsdial_check_extensions(struct wsdial_connect *wc, const struct http_head *h)
+wsdial_check_extensions(
+    const struct wsdial_options *o, const struct http_head *h, struct wsdial_agreed *agreed)
 {
-	const struct wsdial_options *o = wc->env->o;
 	enum ws_ext_kind kind;
 	struct ws_ext answer;
 
@@ -206,18 +207,25 @@ wsdial_check_extensions(struct wsdial_connect *wc, const struct http_head *h)
 		if (!span_eq_nocase(h->field[i].name, SPAN_LIT("Sec-WebSocket-Extensions")))
 			continue;
 		while ((kind = ws_ext_next(&list, WS_EXT_ANSWER, &answer, &item)) != WS_EXT_END) {
-			if (kind != WS_EXT_DEFLATE || !o->compress || wc->agreed.deflate ||
-			    !ws_ext_answers(&o->offer, &answer)) {
-				wsdial_connect_say(wc,
-				    "the server answered with an extension that "
-				    "was not offered so");
+			if (kind != WS_EXT_DEFLATE || !o->compress || agreed->deflate ||
+			    !ws_ext_answers(&o->offer, &answer))
 				return false;
-			}
-			wc->agreed.deflate = true;
-			wc->agreed.ext = answer;
+			agreed->deflate = true;
+			agreed->ext = answer;
 		}
 	}
 	return true;
+}
+
+bool
+wsdial_connect_check(const struct wsdial_options *o, const struct http_head *h,
+    struct wsdial_agreed *agreed, const char **why)
+{
+	*why = "the server chose a subprotocol that was not offered";
+	if (!wsdial_check_subprotocol(o, h, agreed))
+		return false;
+	*why = "the server answered with an extension that was not offered so";
+	return wsdial_check_extensions(o, h, agreed);
 }
 
 static void
@@ -227,8 +235,11 @@ wsdial_on_response(struct stream *s, const struct http_head *h)
 	char reason[300] = "";
 
 	if (h->status == 101) {
-		bool good = wsdial_check_subprotocol(wc, h) && wsdial_check_extensions(wc, h);
+		const char *why;
+		bool good = wsdial_connect_check(wc->env->o, h, &wc->agreed, &why);
 
+		if (!good)
+			wsdial_connect_say(wc, "%s", why);
 		wsdial_connect_finish(wc, good ? WSDIAL_OK : WSDIAL_FAILED);
 		return;
 	}
@@ -329,11 +340,10 @@ wsdial_has_field(const struct wsdial_options *o, const char *name)
 	return false;
 }
 
-/* All fields into field, which has room; how many. */
-static size_t
-wsdial_put_fields(struct wsdial_connect *wc, struct http_field *field)
+size_t
+wsdial_connect_fields(
+    const struct wsdial_options *o, struct http_field *field, char extensions[WS_EXT_TEXT])
 {
-	const struct wsdial_options *o = wc->env->o;
 	size_t n = 0;
 
 	if (!wsdial_has_field(o, "User-Agent"))
@@ -342,10 +352,19 @@ wsdial_put_fields(struct wsdial_connect *wc, struct http_field *field)
 	wsdial_put_field(field, &n, "Sec-WebSocket-Protocol", buf_span(&o->subprotocols));
 	if (o->compress)
 		wsdial_put_field(field, &n, "Sec-WebSocket-Extensions",
-		    (struct span){ wc->extensions, ws_ext_write(&o->offer, wc->extensions) });
+		    (struct span){ extensions, ws_ext_write(&o->offer, extensions) });
 	for (size_t i = 0; i < o->n_fields; i++)
 		field[n++] = o->field[i];
 	return n;
+}
+
+/* The transport is what was asked for. */
+static void
+wsdial_connect_hand_over(struct wsdial_connect *wc)
+{
+	wc->raw(wc->arg, WSDIAL_OK, &wc->t, &wc->agreed, NULL);
+	wc->has_transport = false;
+	wsdial_connect_cancel(wc);
 }
 
 /* The transport is ready: the request goes out. */
@@ -364,11 +383,16 @@ wsdial_connect_request(struct wsdial_connect *wc, bool http2)
 
 	wc->phase = WSDIAL_ANSWER;
 	wc->agreed.http = http2 ? "2" : "1.1";
+	if (wc->raw != NULL) {
+		mem_free(field);
+		wsdial_connect_hand_over(wc);
+		return;
+	}
 	wc->has_transport = false;
 	if (field == NULL) {
 		transport_close(&wc->t, false);
 	} else {
-		r.n_fields = wsdial_put_fields(wc, field);
+		r.n_fields = wsdial_connect_fields(o, field, wc->extensions);
 		wc->s = http2
 		    ? h2_client_start_on(
 			  &wc->t, &r, o->url.tls, CONFIG_NEVER, &wsdial_answer_events, wc, &why)
@@ -551,8 +575,8 @@ wsdial_connect_dial(struct wsdial_connect *wc)
 		wsdial_connect_fail_later(wc);
 }
 
-struct wsdial_connect *
-wsdial_connect_start(const struct wsdial_env *env, wsdial_connect_fn *fn, void *arg)
+static struct wsdial_connect *
+wsdial_connect_new(const struct wsdial_env *env, void *arg)
 {
 	uint64_t now = loop_now_ms(env->loop), ms = env->o->timeout_ms;
 	struct wsdial_connect *wc;
@@ -562,12 +586,34 @@ wsdial_connect_start(const struct wsdial_env *env, wsdial_connect_fn *fn, void *
 	if (ms == 0)
 		ms = WSDIAL_HANDSHAKE_MS;
 	wc->env = env;
-	wc->fn = fn;
 	wc->arg = arg;
 	wc->http = env->o->http;
 	wc->timer.fn = wsdial_connect_on_timer;
 	wc->deadline_ms = ms < UINT64_MAX - now ? now + ms : UINT64_MAX;
 	buf_init(&wc->body, WSDIAL_BODY_MAX);
+	return wc;
+}
+
+struct wsdial_connect *
+wsdial_connect_start(const struct wsdial_env *env, wsdial_connect_fn *fn, void *arg)
+{
+	struct wsdial_connect *wc = wsdial_connect_new(env, arg);
+
+	if (wc == NULL)
+		return NULL;
+	wc->fn = fn;
+	wsdial_connect_dial(wc);
+	return wc;
+}
+
+struct wsdial_connect *
+wsdial_connect_start_raw(const struct wsdial_env *env, wsdial_connect_raw_fn *fn, void *arg)
+{
+	struct wsdial_connect *wc = wsdial_connect_new(env, arg);
+
+	if (wc == NULL)
+		return NULL;
+	wc->raw = fn;
 	wsdial_connect_dial(wc);
 	return wc;
 }

@@ -12,6 +12,7 @@
 struct loop;
 struct resolver;
 struct tls_ctx;
+struct transport;
 struct ws_deflate_pool;
 struct wsdial_connect;
 struct wsdial_out;
@@ -55,6 +56,30 @@ typedef void wsdial_connect_fn(void *arg, enum wsdial_status status, struct stre
 /* NULL only without memory. */
 struct wsdial_connect *wsdial_connect_start(
     const struct wsdial_env *env, wsdial_connect_fn *fn, void *arg);
+
+/*
+ * The same, but only up to the HTTP connection: with WSDIAL_OK t is to be moved out of
+ * (transport_move) within the call, agreed->http says what ALPN chose or --http2 said.
+ */
+typedef void wsdial_connect_raw_fn(void *arg, enum wsdial_status status, struct transport *t,
+    const struct wsdial_agreed *agreed, const char *why);
+struct wsdial_connect *wsdial_connect_start_raw(
+    const struct wsdial_env *env, wsdial_connect_raw_fn *fn, void *arg);
+
+/*
+ * The handshake's own fields and those of -H into field, which has room for
+ * WSDIAL_OWN_FIELDS + o->n_fields; extensions is memory for a value.  Returns how many.
+ */
+#define WSDIAL_OWN_FIELDS 4 /* User-Agent, Origin, -Protocol, -Extensions */
+size_t wsdial_connect_fields(
+    const struct wsdial_options *o, struct http_field *field, char extensions[WS_EXT_TEXT]);
+
+/*
+ * Check the subprotocol and the extensions of a 101 (or 2xx) and note them in agreed; false: why
+ * (static) says what is wrong.
+ */
+bool wsdial_connect_check(const struct wsdial_options *o, const struct http_head *h,
+    struct wsdial_agreed *agreed, const char **why);
 
 /* Give up; fn is not called any more.  Not from within fn. */
 void wsdial_connect_cancel(struct wsdial_connect *wc);

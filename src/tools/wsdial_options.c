@@ -34,7 +34,11 @@ enum {
 	OPT_KEY,
 	OPT_PING,
 	OPT_LOAD,
+	OPT_OPENS,
+	OPT_STREAMS,
+	OPT_ANSWER,
 	OPT_DURATION,
+	OPT_ON_INPUT,
 	OPT_JSON,
 };
 
@@ -52,7 +56,11 @@ static const struct option wsdial_long_options[] = {
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "ping", required_argument, NULL, OPT_PING },
 	{ "load", required_argument, NULL, OPT_LOAD },
+	{ "opens", required_argument, NULL, OPT_OPENS },
+	{ "streams", required_argument, NULL, OPT_STREAMS },
+	{ "answer", required_argument, NULL, OPT_ANSWER },
 	{ "duration", required_argument, NULL, OPT_DURATION },
+	{ "on-input", no_argument, NULL, OPT_ON_INPUT },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -90,8 +98,12 @@ const char wsdial_options_help[] =
     "Instead of messages:\n"
     "  --ping N            measure the round-trip time of N PINGs\n"
     "  --load C,M,S        C connections with M messages of S bytes in flight on each\n"
-    "  --duration TIME     for how long (10s)\n"
-    "  --json              print what --ping or --load found as JSON\n"
+    "  --opens C           open and close WebSockets, C at a time\n"
+    "  --streams N         with either: N WebSockets on each connection, over HTTP/2\n"
+    "  --answer S          with --load: answers have S bytes, and are no echo\n"
+    "  --duration TIME     with either: for how long (10s)\n"
+    "  --on-input          with either: a run for each line of the standard input\n"
+    "  --json              print what --ping, --load or --opens found as JSON\n"
     "Other:\n"
     "  -v                  show the handshake, frames and closes on standard error\n"
     "  -V, --version       the program's version and its libraries'\n"
@@ -214,9 +226,18 @@ wsdial_take_load(struct wsdial_options *o, const char *text, char *why, size_t s
 	if (wsdial_take_number("--load", part[0], 1, WSDIAL_LOAD_CONNECTIONS_MAX, &o->connections,
 		why, size) == -1 ||
 	    wsdial_take_number(
-		"--load", part[1], 1, WSDIAL_LOAD_IN_FLIGHT_MAX, &o->in_flight, why, size) == -1)
+		"--load", part[1], 0, WSDIAL_LOAD_IN_FLIGHT_MAX, &o->in_flight, why, size) == -1)
 		return -1;
 	return wsdial_take_number("--load", part[2], 0, WSDIAL_MESSAGE_MAX, &o->size, why, size);
+}
+
+static int
+wsdial_take_opens(struct wsdial_options *o, const char *text, char *why, size_t size)
+{
+	o->mode = WSDIAL_LOAD;
+	o->opens = true;
+	return wsdial_take_number("--opens", span_from_str(text), 1, WSDIAL_LOAD_CONNECTIONS_MAX,
+	    &o->connections, why, size);
 }
 
 static int
@@ -315,6 +336,17 @@ wsdial_take_long(struct wsdial_options *o, int c, const char *arg, char *why, si
 		    "--ping", span_from_str(arg), 1, 1000000, &o->pings, why, size);
 	case OPT_LOAD:
 		return wsdial_take_load(o, arg, why, size);
+	case OPT_OPENS:
+		return wsdial_take_opens(o, arg, why, size);
+	case OPT_STREAMS:
+		return wsdial_take_number("--streams", span_from_str(arg), 1,
+		    WSDIAL_LOAD_STREAMS_MAX, &o->streams, why, size);
+	case OPT_ANSWER:
+		return wsdial_take_number(
+		    "--answer", span_from_str(arg), 0, WSDIAL_MESSAGE_MAX, &o->answer, why, size);
+	case OPT_ON_INPUT:
+		o->on_input = true;
+		return 0;
 	case OPT_DURATION:
 		return wsdial_take_time("--duration", arg, &o->duration_ms, why, size);
 	case OPT_JSON:
@@ -408,21 +440,44 @@ wsdial_check_messages(const struct wsdial_options *o, char *why, size_t size)
 	return 0;
 }
 
+/* What goes with --load and --opens only. */
 static int
-wsdial_check(const struct wsdial_options *o, bool ping, bool load, char *why, size_t size)
+wsdial_check_load(const struct wsdial_options *o, char *why, size_t size)
 {
-	if (ping && load)
-		return wsdial_bad(why, size, "--ping and --load exclude each other");
-	if ((ping || load) && (o->n_messages > 0 || o->counted))
-		return wsdial_bad(why, size, "-m and -n do not go with --ping or --load");
-	if (o->json && !ping && !load)
-		return wsdial_bad(why, size, "--json goes with --ping or --load only");
+	bool load = o->mode == WSDIAL_LOAD;
+
 	if (o->duration_ms != 0 && !load)
-		return wsdial_bad(why, size, "--duration goes with --load only");
+		return wsdial_bad(why, size, "--duration goes with --load or --opens only");
 	if (o->duration_ms == NUM_TIME_INFINITY)
 		return wsdial_bad(why, size, "--duration has to be finite");
+	if (o->on_input && !load)
+		return wsdial_bad(why, size, "--on-input goes with --load or --opens only");
+	if (o->answer != UINT64_MAX && (!load || o->opens))
+		return wsdial_bad(why, size, "--answer goes with --load only");
+	if (o->streams > 0 && !load)
+		return wsdial_bad(why, size, "--streams goes with --load or --opens only");
+	if (o->streams > 0 && o->http == WSDIAL_HTTP_1_1)
+		return wsdial_bad(why, size, "--streams needs HTTP/2");
+	if (o->streams > 0 && o->connections * o->streams > WSDIAL_LOAD_CONNECTIONS_MAX)
+		return wsdial_bad(why, size, "--streams: these are more than %d WebSockets",
+		    WSDIAL_LOAD_CONNECTIONS_MAX);
+	return 0;
+}
+
+/* At most one of --ping, --load and --opens, and what goes with them. */
+static int
+wsdial_check(const struct wsdial_options *o, unsigned modes, char *why, size_t size)
+{
+	if ((modes & (modes - 1)) != 0)
+		return wsdial_bad(why, size, "--ping, --load and --opens exclude each other");
+	if (modes != 0 && (o->n_messages > 0 || o->counted))
+		return wsdial_bad(why, size, "-m and -n do not go with --ping, --load or --opens");
+	if (o->json && modes == 0)
+		return wsdial_bad(why, size, "--json goes with --ping, --load or --opens only");
 	if (o->key_file != NULL && o->cert_file == NULL)
 		return wsdial_bad(why, size, "--key goes with --cert only");
+	if (wsdial_check_load(o, why, size) == -1)
+		return -1;
 	return wsdial_check_messages(o, why, size);
 }
 
@@ -439,6 +494,8 @@ wsdial_settle(struct wsdial_options *o)
 		o->keepalive_timeout_ms = 0;
 	if (o->duration_ms == 0)
 		o->duration_ms = WSDIAL_DURATION_MS;
+	if (o->streams > 0)
+		o->http = WSDIAL_HTTP_2;
 }
 
 static int
@@ -459,10 +516,11 @@ wsdial_parse_url(struct wsdial_options *o, int argc, char **argv, char *why, siz
 int
 wsdial_options_parse(struct wsdial_options *o, int argc, char **argv, char *why, size_t size)
 {
-	bool ping = false, load = false;
+	unsigned modes = 0;
 	int c;
 
 	memset(o, 0, sizeof(*o));
+	o->answer = UINT64_MAX;
 	buf_init(&o->subprotocols, WSDIAL_SUBPROTOCOLS_MAX);
 	o->field = mem_zalloc((size_t)argc * sizeof(*o->field));
 	o->message = mem_zalloc((size_t)argc * sizeof(*o->message));
@@ -477,13 +535,12 @@ wsdial_options_parse(struct wsdial_options *o, int argc, char **argv, char *why,
 		}
 		if (c == '?' || c == ':')
 			return wsdial_bad_option(c, argv, why, size);
-		ping |= c == OPT_PING;
-		load |= c == OPT_LOAD;
+		modes |= c == OPT_PING ? 1 : c == OPT_LOAD ? 2 : c == OPT_OPENS ? 4 : 0;
 		if (wsdial_take(o, c, optarg, why, size) == -1)
 			return -1;
 	}
 	if (wsdial_parse_url(o, argc, argv, why, size) == -1 ||
-	    wsdial_move_host(o, why, size) == -1 || wsdial_check(o, ping, load, why, size) == -1)
+	    wsdial_move_host(o, why, size) == -1 || wsdial_check(o, modes, why, size) == -1)
 		return -1;
 	wsdial_settle(o);
 	return 0;

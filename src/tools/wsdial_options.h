@@ -21,6 +21,7 @@
 /* What --load may ask for. */
 #define WSDIAL_LOAD_CONNECTIONS_MAX 100000
 #define WSDIAL_LOAD_IN_FLIGHT_MAX 100000
+#define WSDIAL_LOAD_STREAMS_MAX 10000
 
 enum wsdial_http {
 	WSDIAL_HTTP_ANY, /* wss: what ALPN gives; ws: HTTP/1.1 */
@@ -68,7 +69,11 @@ struct wsdial_options {
 
 	uint64_t pings;
 	uint64_t connections, in_flight, size;
+	uint64_t streams; /* WebSockets on each connection; 0: one, and not by --streams */
+	uint64_t answer;  /* an answer's size; UINT64_MAX: it is what was sent */
 	uint64_t duration_ms;
+	bool opens;    /* --opens: connections is set, no messages are sent */
+	bool on_input; /* a run for each line of the standard input */
 };
 
 /*

@@ -69,8 +69,6 @@ static void
 wsdial_receive_run(struct wsdial_session *ss, const struct ws_event *ev)
 {
 	ss->message_n += ev->n;
-	if (ss->count_only)
-		return;
 	if (ev->frame.fin && ss->message_n == ev->frame.length && ev->n == ev->frame.length)
 		ss->run = ev->data;
 	else if (buf_append(&ss->message, ev->data, ev->n) == -1)
@@ -115,7 +113,7 @@ wsdial_receive_message(struct wsdial_session *ss)
 	}
 	if (p == NULL)
 		p = (const uint8_t *)(ss->message.p != NULL ? ss->message.p : "");
-	ss->ev->message(ss, ss->binary, ss->count_only ? NULL : p, ss->message_n);
+	ss->ev->message(ss, ss->binary, p, ss->message_n);
 	if (!ss->freed && ss->message.cap > WSDIAL_MESSAGE_KEEP)
 		buf_clear(&ss->message);
 }

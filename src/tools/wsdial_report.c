@@ -48,7 +48,11 @@ wsdial_json_head(struct buf *b, const struct wsdial_env *env, const struct wsdia
 {
 	if (buf_append_str(b, "{\"url\":") == -1 || wsdial_json_string(b, env->o->url_text) == -1 ||
 	    buf_append_str(b, ",\"peer\":") == -1 || wsdial_json_string(b, agreed->peer) == -1 ||
-	    buf_printf(b, ",\"http\":\"%s\",\"tls\":", agreed->http) == -1)
+	    buf_append_str(b, ",\"http\":") == -1 ||
+	    /* NULL: --opens was too short for even one */
+	    (agreed->http != NULL ? wsdial_json_string(b, agreed->http)
+				  : buf_append_str(b, "null")) == -1 ||
+	    buf_append_str(b, ",\"tls\":") == -1)
 		return -1;
 	return agreed->tls != NULL ? wsdial_json_string(b, agreed->tls) : buf_append_str(b, "null");
 }
@@ -122,12 +126,18 @@ wsdial_json_load(struct buf *b, const struct wsdial_env *env, const struct wsdia
 
 	if (wsdial_json_head(b, env, agreed) == -1 ||
 	    buf_printf(b,
-		",\"compressed\":%s,\"connections\":%" PRIu64 ",\"in_flight\":%" PRIu64
-		",\"size\":%" PRIu64 ",\"duration_s\":%.3f,\"messages\":%" PRIu64
-		",\"messages_per_second\":%.1f,\"bytes_per_second\":%.0f",
-		agreed->deflate && !o->leave_plain ? "true" : "false", o->connections, o->in_flight,
-		o->size, (double)r->took_us / 1e6, r->messages, wsdial_rate(r),
-		wsdial_rate(r) * (double)o->size) == -1)
+		",\"compressed\":%s,\"connections\":%" PRIu64 ",\"streams\":%" PRIu64
+		",\"duration_s\":%.3f",
+		agreed->deflate && !o->leave_plain ? "true" : "false", o->connections,
+		o->streams > 0 ? o->streams : 1, (double)r->took_us / 1e6) == -1)
+		return -1;
+	if (o->opens ? buf_printf(b, ",\"opens\":%" PRIu64 ",\"opens_per_second\":%.1f",
+			   r->messages, wsdial_rate(r)) == -1
+		     : buf_printf(b,
+			   ",\"in_flight\":%" PRIu64 ",\"size\":%" PRIu64 ",\"messages\":%" PRIu64
+			   ",\"messages_per_second\":%.1f,\"bytes_per_second\":%.0f",
+			   r->in_flight, r->size, r->messages, wsdial_rate(r),
+			   wsdial_rate(r) * (double)r->size) == -1)
 		return -1;
 	return wsdial_json_latency(b, r->latency);
 }
@@ -181,11 +191,15 @@ wsdial_report_load(const struct wsdial_env *env, const struct wsdial_agreed *agr
 		wsdial_json_write(env, &b, wsdial_json_load(&b, env, agreed, r));
 		return;
 	}
-	wsdial_out_line(env->out,
-	    "%" PRIu64 " messages in %.2f s: %.0f messages/s, %.2f MiB/s each "
-	    "way",
-	    r->messages, (double)r->took_us / 1e6, wsdial_rate(r),
-	    wsdial_rate(r) * (double)env->o->size / (1024 * 1024));
+	if (env->o->opens)
+		wsdial_out_line(env->out, "%" PRIu64 " opened in %.2f s: %.0f/s", r->messages,
+		    (double)r->took_us / 1e6, wsdial_rate(r));
+	else
+		wsdial_out_line(env->out,
+		    "%" PRIu64 " messages in %.2f s: %.0f messages/s, %.2f MiB/s each "
+		    "way",
+		    r->messages, (double)r->took_us / 1e6, wsdial_rate(r),
+		    wsdial_rate(r) * (double)r->size / (1024 * 1024));
 	if (h->all.n == 0)
 		return;
 	wsdial_out_line(env->out, "latency min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms",

@@ -15,7 +15,8 @@ struct wsdial_ping_result {
 };
 
 struct wsdial_load_result {
-	uint64_t messages; /* that came back within the time */
+	uint64_t messages; /* that came back within the time; with --opens WebSockets */
+	uint64_t in_flight, size;
 	uint64_t took_us;
 	const struct wsdial_histogram *latency;
 };

@@ -8,7 +8,7 @@
  * peer's has come; ENDING when the close handshake is done or given up, until the server has closed
  * the connection (RFC 6455 7.1.1) or a while has passed; OVER when it was told how it ended.
  *
- * Called by wsdial_talk, wsdial_ping and wsdial_load.
+ * Called by wsdial_talk and wsdial_ping.
  */
 #include "tools/wsdial_session.h"
 
@@ -406,10 +406,4 @@ const struct wsdial_agreed *
 wsdial_session_agreed(const struct wsdial_session *ss)
 {
 	return &ss->agreed;
-}
-
-void
-wsdial_session_count_only(struct wsdial_session *ss)
-{
-	ss->count_only = true;
 }

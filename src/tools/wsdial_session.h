@@ -16,7 +16,7 @@ struct wsdial_session;
 struct wsdial_session_events {
 	/* The handshake is over: messages may be sent. */
 	void (*open)(struct wsdial_session *ss);
-	/* A whole message, borrowed for the call.  With wsdial_session_count_only p is NULL. */
+	/* A whole message, borrowed for the call. */
 	void (*message)(struct wsdial_session *ss, bool binary, const uint8_t *p, size_t n);
 	/* A PONG, but not the answer to a keep-alive PING.  May be NULL. */
 	void (*pong)(struct wsdial_session *ss, const uint8_t *p, size_t n);
@@ -38,9 +38,6 @@ void wsdial_session_free(struct wsdial_session *ss);
 
 void *wsdial_session_user(const struct wsdial_session *ss);
 const struct wsdial_agreed *wsdial_session_agreed(const struct wsdial_session *ss);
-
-/* Messages that come are counted, not gathered: for --load. */
-void wsdial_session_count_only(struct wsdial_session *ss);
 
 /*
  * Send a message, or a PING of at most 125 bytes; both are copied, and go out at the turn's end.

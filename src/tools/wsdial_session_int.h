@@ -37,7 +37,6 @@ struct wsdial_session {
 	size_t message_n;   /* its bytes so far, as they are handed up */
 	bool compressed;    /* it is */
 	bool binary;
-	bool count_only;
 	bool freed;
 	struct buf out; /* frames for the next write */
 	struct loop_task flush;

@@ -1,4 +1,4 @@
-"""wsdial --ping and --load: what they print, for people and as JSON, and how they end."""
+"""wsdial --ping, --load and --opens: what they print, for people and as JSON, and how they end."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import signal
 from dialer import ECHO, Running, dial, echo_url, node_h2_server, python_url, served
 from harness import contains, equal, limit, tag, waits
 from tls import Authority
-from wire import CLOSE, PING, PONG, TEXT, Listener, answer_101
+from wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Listener, answer_101
 
 
 # ---- --ping
@@ -215,3 +215,138 @@ def test_dial_load_compressed(t):
         found = json.loads(done.out)
         equal(found["compressed"], option == "--compress")
         assert found["messages"] > 0, found
+
+
+@tag("tsan")
+def test_dial_load_with_several_streams(t):
+    url, h2 = echo_url(t), f"ws://127.0.0.1:{node_h2_server(t)}/"
+    for where in (url, h2):
+        done = dial(t, "--load", "3,2,3000", "--streams", 4, "--duration", "300ms", "--json", where).expect(0, None, "^$")
+        found = json.loads(done.out)
+        equal((found["http"], found["connections"], found["streams"]), ("2", 3, 4))
+        assert found["messages"] >= 24, found
+    lines = dial(t, "--load", "2,1,1", "--streams", 3, "--duration", "10ms", url).expect(0).out.decode().splitlines()
+    equal(lines[0], f"LOAD {url}: 2 connections of 3 WebSockets, 1 messages of 1 bytes in flight on each")
+    dial(t, "--load", "2,1,1", "--streams", 3, url.replace("/ws", "/nowhere")).expect(1, None, "refused: 404")
+    running, server = listening(t, "--load", "2,1,1", "--streams", 3)
+    server.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    running.end().expect(2, None, "HTTP/2")
+    running, server = listening(t, "--load", "2,1,1", "--streams", 3, "--timeout", "1s")
+    running.end().expect(2, None, "timeout: no answer")
+
+
+def listening(t, *args):
+    listener = Listener(t)
+    running = Running(t, *args, f"ws://{listener.address}/")
+    return running, listener.accept()
+
+
+def test_dial_load_on_tls(t):
+    ca = Authority(t)
+    pem, key = ca.issue("localhost")
+    ini = ECHO.replace(":0\n", f":0\nTLS=yes\nCertificate={pem}\nCertificateKey={key}\n")
+    url = echo_url(t, ini).replace("ws://", "wss://").replace("127.0.0.1", "localhost")
+    for more, http in (["--http1.1"], "1.1"), ([], "2"), (["--streams", 3], "2"):
+        for mode in (["--load", "2,2,20000"], ["--opens", 2]):
+            args = [*mode, *more, "--duration", f"{t.factor}s", "--json", "--cacert", ca.pem, url]
+            found = json.loads(dial(t, *args).expect(0, None, "^$").out)
+            equal((found["http"], found["tls"]), (http, "TLSv1.3"))
+            assert found.get("messages", 0) + found.get("opens", 0) > 0, found
+
+
+def test_dial_load_in_runs(t):
+    url = echo_url(t)
+    for more in [], ["--streams", 2]:
+        lines = "\n3,1K\n0,0,50ms\n1,70000,60s,2\n"
+        done = dial(t, "--load", "5,2,100", "--duration", "100ms", "--on-input", "--json", *more, url, stdin=lines)
+        ready, *runs = done.expect(0, None, "^$").out.decode().splitlines()
+        equal(ready, "READY")
+        runs = [json.loads(run) for run in runs]
+        equal([(r["in_flight"], r["size"]) for r in runs], [(2, 100), (3, 1024), (0, 0), (1, 70000)])
+        many = 5 * (2 if more else 1)
+        assert runs[0]["messages"] >= 2 * many and runs[1]["messages"] >= 3 * many, runs
+        equal((runs[2]["messages"], runs[2]["latency_ms"], runs[3]["messages"]), (0, None, 2 * many))
+    dial(t, "--load", "1,1,1", "--on-input", url, stdin="1,x\n").expect(64, None, "IN_FLIGHT")
+    dial(t, "--load", "1,1,1", "--on-input", url, stdin="1,1,1s,0\n").expect(64, None, "IN_FLIGHT")
+
+
+def test_dial_load_runs_wait_for_what_is_out(t):
+    """A run is over when all that it has sent came back, and counts it."""
+    running, server = served(t, "--load", "1,2,3", "--on-input", "--json")
+    equal(running.line(), "READY")
+    running.type("2,3,100ms\n")
+    first, second = server.recv_frame(), server.recv_frame()
+    server.expect_silence(1)
+    server.text(first.payload.decode())
+    server.expect_silence(0.2)
+    server.text(second.payload.decode())
+    found = json.loads(running.line())
+    equal(found["messages"], 2)
+    assert found["duration_s"] > 1, found
+    running.eof()
+    server.expect_close(1000)
+    server.send_close(1000)
+    server.close()
+    running.end().expect(0)
+
+
+def test_dial_load_with_another_answer(t):
+    for more in [], ["-b"]:
+        running, server = served(t, "--load", "1,1,5", "--answer", 300, "--duration", "1s", "--json", *more)
+        for _ in range(5):
+            equal(len(server.recv_frame().payload), 5)
+            server.binary(b"y" * 300)
+        frame = server.recv_frame()
+        while frame.opcode != CLOSE:
+            frame = server.recv_frame()
+        server.send_close(1000)
+        server.close()
+        equal(json.loads(running.end().expect(0).out)["messages"], 5)
+    running, server = served(t, "--load", "1,1,5", "--answer", 300, "--duration", "30s")
+    server.recv_frame()
+    server.binary(b"y" * 301)
+    server.expect_close(1000)
+    server.send_close(1000)
+    server.close()
+    running.end().expect(2, None, "echoes")
+
+
+def test_dial_load_takes_answers_in_any_pieces(t):
+    """Fragments, single bytes, and control frames between them."""
+    running, server = served(t, "-b", "--load", "1,1,300", "--duration", "30s")
+    for step in (1, 7, 300):
+        sent = server.recv_frame()
+        equal((sent.opcode, len(sent.payload)), (BINARY, 300))
+        server.send_frame(BINARY, sent.payload[:100], fin=False)
+        server.send_frame(PING, b"here?")
+        equal(server.recv_frame().payload, b"here?")
+        server.send_frame(PONG, b"unasked")
+        rest = server.frame(CONT, sent.payload[100:])
+        for at in range(0, len(rest), step):
+            server.send(rest[at : at + step])
+    sent = server.recv_frame()
+    server.binary(sent.payload[:299] + bytes([sent.payload[299] ^ 1]))
+    server.expect_close(1000)
+    server.send_close(1000)
+    server.close()
+    running.end().expect(2, None, "echoes")
+
+
+# ---- --opens
+
+
+@tag("tsan")
+def test_dial_opens(t):
+    url = echo_url(t)
+    done = dial(t, "--opens", 3, "--duration", "300ms", url).expect(0, None, "^$")
+    lines = done.out.decode().splitlines()
+    equal(lines[0], f"OPENS {url}: 3 connections at a time")
+    assert re.fullmatch(r"[1-9]\d* opened in [\d.]+ s: \d+/s", lines[1]), lines
+    for more, http in ([], "1.1"), (["--streams", 4], "2"):
+        args = ["--opens", 3, *more, "--on-input", "--json", "--duration", "200ms", url]
+        _, first, second = dial(t, *args, stdin="\n\n").expect(0, None, "^$").out.decode().splitlines()
+        for found in json.loads(first), json.loads(second):
+            equal((found["http"], found["connections"]), (http, 3))
+            assert found["opens"] >= 3 and found["opens_per_second"] > 0, found
+            assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"], found
+    dial(t, "--opens", 2, url.replace("/ws", "/nowhere")).expect(1, None, "404")

@@ -217,6 +217,21 @@ START_TEST(wsdial_options_know_the_modes)
 	ck_assert_uint_eq(o.in_flight, 4);
 	ck_assert_uint_eq(o.size, 16384);
 	ck_assert_uint_eq(o.duration_ms, 5000);
+	ck_assert_uint_eq(o.answer, UINT64_MAX);
+	ck_assert_uint_eq(o.streams, 0);
+	ck_assert(!o.opens && !o.on_input);
+	wsdial_options_clear(&o);
+	take(ARGS("--load", "10,0,0", "--streams", "5", "--answer", "1M", "--on-input", URL));
+	ck_assert_uint_eq(o.in_flight, 0);
+	ck_assert_uint_eq(o.streams, 5);
+	ck_assert_uint_eq(o.answer, 1 << 20);
+	ck_assert_int_eq(o.http, WSDIAL_HTTP_2);
+	ck_assert(o.on_input);
+	wsdial_options_clear(&o);
+	take(ARGS("--opens", "7", "--json", URL));
+	ck_assert_int_eq(o.mode, WSDIAL_LOAD);
+	ck_assert_uint_eq(o.connections, 7);
+	ck_assert(o.opens);
 	wsdial_options_clear(&o);
 	take(ARGS("-h"));
 	ck_assert_int_eq(o.mode, WSDIAL_HELP);
@@ -234,7 +249,17 @@ START_TEST(wsdial_options_refuse_what_does_not_go_together)
 	refuse(ARGS("--load", "1,1", URL), "--load");
 	refuse(ARGS("--load", "1,1,1,1", URL), "--load");
 	refuse(ARGS("--load", "0,1,1", URL), "--load");
-	refuse(ARGS("--load", "1,0,1", URL), "--load");
+	refuse(ARGS("--load", "1,-1,1", URL), "--load");
+	refuse(ARGS("--opens", "0", URL), "--opens");
+	refuse(ARGS("--opens", "1", "--load", "1,1,1", URL), "exclude");
+	refuse(ARGS("--opens", "1", "--answer", "1", URL), "--answer");
+	refuse(ARGS("--opens", "1", "-m", "x", URL), "-m");
+	refuse(ARGS("--streams", "2", URL), "--streams");
+	refuse(ARGS("--load", "1,1,1", "--streams", "0", URL), "--streams");
+	refuse(ARGS("--load", "1,1,1", "--streams", "2", "--http1.1", URL), "--streams");
+	refuse(ARGS("--load", "100000,1,1", "--streams", "2", URL), "--streams");
+	refuse(ARGS("--on-input", URL), "--on-input");
+	refuse(ARGS("--answer", "1", URL), "--answer");
 	refuse(ARGS("--load", "1,1,1G", URL), "--load");
 	refuse(ARGS("--ping", "1", "--load", "1,1,1", URL), "exclude");
 	refuse(ARGS("--load", "1,1,1", "--ping", "1", URL), "exclude");
@@ -275,7 +300,8 @@ START_TEST(wsdial_options_help_names_every_option)
 	static const char *const names[] = { "--unix", "--http1.1", "--http2", "-H", "-o", "-s",
 		"--compress", "--no-compress", "--keepalive-interval", "--keepalive-timeout", "-b",
 		"-m", "-n", "--timeout", "-k", "--cacert", "--cert", "--key", "-v", "--ping",
-		"--load", "--duration", "--json", "--help", "--version" };
+		"--load", "--opens", "--streams", "--answer", "--duration", "--on-input", "--json",
+		"--help", "--version" };
 	char line[80];
 
 	for (size_t i = 0; i < UNIT_COUNT(names); i++) {
