@@ -190,7 +190,7 @@ check-plain: all unit-programs replay-programs
 
 check-build:
 	$(call look_again,$(HAVE_CHECK))
-	$(SUBMAKE) all unit-programs
+	$(SUBMAKE) all unit-programs bench-programs
 	$(SUBMAKE) $(ASAN) all unit-programs replay-programs
 	$(SUBMAKE) $(TSAN) all
 
@@ -203,7 +203,7 @@ check-build-fuzz:
 	$(SUBMAKE) $(ASAN) replay-programs
 
 check-build-scenario:
-	$(SUBMAKE) all
+	$(SUBMAKE) all bench-programs
 	$(SUBMAKE) $(ASAN) all
 	$(SUBMAKE) $(TSAN) all
 

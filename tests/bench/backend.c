@@ -1,10 +1,13 @@
 /*
- * The application behind the proxies that are measured: a WebSocket echo on a Unix socket.
+ * The application behind the proxies that are measured, on a Unix socket: a WebSocket echo that
+ * costs as little as can be.
  *
  *   backend PATH
  *
- * Each frame goes back unmasked, as a frame of the same length, as its bytes come.  It says "ready" on
- * standard output, and ends with its standard input.
+ * Each frame goes back unmasked, as a frame of the same length, as its bytes come.  Where the
+ * request's query says answer=N each message gets one of N bytes instead, and a GET a response of
+ * N bytes.  A Close is answered, and the connection closed.  It says "ready" on standard output,
+ * and ends with its standard input.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,18 +18,33 @@
 #include "codec/ws_key.h"
 #include "codec/ws_mask.h"
 
+#define MAX_ANSWER (64 * 1024 * 1024)
+#define MAX_ANSWERS 16
+
+/* What is sent for each message, or request, where it is no echo; made once. */
+struct answer {
+	uint8_t *p;
+	size_t n, size;
+	bool http;
+};
+
 struct conn {
 	int fd;
-	bool open; /* the handshake is over */
+	bool open;    /* the handshake is over */
+	bool closing; /* close it when all is sent */
 	struct bench_header header;
 	uint64_t at, left; /* payload bytes of the current frame that came, and that are to come */
 	uint8_t *rest;	   /* owned: what the kernel has not taken yet; meanwhile nothing is read */
 	size_t rest_at, rest_n;
+	const struct answer *answer; /* NULL: echo */
+	size_t due, answer_at;	     /* answers to send, and bytes of the first that are sent */
+	bool waits;		     /* for EPOLLOUT */
 };
 
 static int ep;
 static uint8_t headroom_and_scratch[WS_HEADER_MAX + BENCH_SCRATCH];
 static uint8_t *const scratch = headroom_and_scratch + WS_HEADER_MAX;
+static struct answer answers[MAX_ANSWERS];
 
 static void
 conn_close(struct conn *c)
@@ -36,7 +54,7 @@ conn_close(struct conn *c)
 	free(c);
 }
 
-/* How many of p[0..n) the kernel took; false when the peer is gone. */
+/* How many of p[0..n) the kernel took; false when the peer is gone, and c too. */
 static bool
 conn_send(struct conn *c, const uint8_t *p, size_t n, size_t *took)
 {
@@ -51,18 +69,52 @@ conn_send(struct conn *c, const uint8_t *p, size_t n, size_t *took)
 }
 
 static void
+conn_wait(struct conn *c, bool waits)
+{
+	if (c->waits != waits)
+		bench_watch(ep, EPOLL_CTL_MOD, c->fd, waits ? EPOLLOUT : EPOLLIN, c);
+	c->waits = waits;
+}
+
+static void
 conn_put(struct conn *c, const uint8_t *p, size_t n)
 {
 	size_t took;
 
-	if (n == 0 || !conn_send(c, p, n, &took) || took == n)
+	if (n == 0 || !conn_send(c, p, n, &took))
 		return;
+	if (took == n) {
+		if (c->closing)
+			conn_close(c);
+		return;
+	}
 	c->rest_at = 0;
 	c->rest_n = n - took;
 	if ((c->rest = malloc(c->rest_n)) == NULL)
 		bench_die("backend: malloc");
 	memcpy(c->rest, p + took, c->rest_n);
-	bench_watch(ep, EPOLL_CTL_MOD, c->fd, EPOLLOUT, c);
+	conn_wait(c, true);
+}
+
+/* Answers that are due, as far as the kernel takes them. */
+static void
+conn_put_answers(struct conn *c)
+{
+	const struct answer *a = c->answer;
+	size_t took;
+
+	while (c->due > 0) {
+		if (!conn_send(c, a->p + c->answer_at, a->n - c->answer_at, &took))
+			return;
+		c->answer_at += took;
+		if (c->answer_at < a->n) {
+			conn_wait(c, true);
+			return;
+		}
+		c->answer_at = 0;
+		c->due--;
+	}
+	conn_wait(c, false);
 }
 
 static void
@@ -70,6 +122,10 @@ conn_put_rest(struct conn *c)
 {
 	size_t took;
 
+	if (c->rest == NULL) {
+		conn_put_answers(c);
+		return;
+	}
 	if (!conn_send(c, c->rest + c->rest_at, c->rest_n, &took))
 		return;
 	c->rest_at += took;
@@ -78,35 +134,110 @@ conn_put_rest(struct conn *c)
 		return;
 	free(c->rest);
 	c->rest = NULL;
-	bench_watch(ep, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+	if (c->closing)
+		conn_close(c);
+	else
+		conn_wait(c, false);
 }
 
-/* The proxies send a request head in one piece. */
 static void
-conn_handshake(struct conn *c, char *p, size_t n)
+answer_make(struct answer *a, size_t size, bool http)
 {
-	char *key, accept[WS_ACCEPT_N + 1], head[256];
-	int head_n;
+	size_t n;
 
-	p[n] = '\0';
-	key = strcasestr(p, "\r\nSec-WebSocket-Key:");
-	if (n < 4 || memcmp(p + n - 4, "\r\n\r\n", 4) != 0 || key == NULL)
-		bench_die("backend: this is no WebSocket request: %s", p);
+	*a = (struct answer){ .size = size, .http = http, .p = malloc(size + 256) };
+	if (a->p == NULL)
+		bench_die("backend: malloc");
+	if (http)
+		n = (size_t)snprintf((char *)a->p, 256,
+		    "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+		    "Content-Length: %zu\r\n\r\n",
+		    size);
+	else
+		n = ws_frame_write(a->p, WS_BIT_FIN | WS_BINARY, size, NULL);
+	memset(a->p + n, 'x', size);
+	a->n = n + size;
+}
+
+static const struct answer *
+answer_get(size_t size, bool http)
+{
+	if (size > MAX_ANSWER)
+		bench_die("backend: an answer of %zu bytes", size);
+	for (struct answer *a = answers; a < answers + MAX_ANSWERS; a++) {
+		if (a->p == NULL)
+			answer_make(a, size, http);
+		if (a->size == size && a->http == http)
+			return a;
+	}
+	bench_die("backend: too many kinds of answers");
+}
+
+static void
+conn_accept(struct conn *c, const char *key)
+{
+	char accept[WS_ACCEPT_N + 1], head[256];
+	int n;
+
 	key += strlen("\r\nSec-WebSocket-Key:");
 	key += strspn(key, " ");
 	if (ws_key_accept((struct span){ key, WS_KEY_N }, accept) == -1)
 		bench_die("backend: ws_key_accept");
-	head_n = snprintf(head, sizeof(head),
+	n = snprintf(head, sizeof(head),
 	    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 	    "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 	    accept);
 	c->open = true;
-	conn_put(c, (uint8_t *)head, (size_t)head_n);
+	conn_put(c, (uint8_t *)head, (size_t)n);
 }
 
-/* Make the answer in the scratch itself: it is never longer than what came and the headroom. */
+/* The proxies send a request head in one piece, and no body. */
 static void
-conn_echo(struct conn *c, uint8_t *p, size_t n)
+conn_request(struct conn *c, char *p, size_t n)
+{
+	const char *key, *size, *end;
+
+	p[n] = '\0';
+	if (n < 4 || memcmp(p + n - 4, "\r\n\r\n", 4) != 0)
+		bench_die("backend: this is no request head: %s", p);
+	key = strcasestr(p, "\r\nSec-WebSocket-Key:");
+	size = strstr(p, "answer=");
+	end = strstr(p, "\r\n");
+	if (size != NULL && size < end)
+		c->answer = answer_get(strtoul(size + strlen("answer="), NULL, 10), key == NULL);
+	if (key != NULL) {
+		conn_accept(c, key);
+		return;
+	}
+	if (c->answer == NULL)
+		c->answer = answer_get(0, true);
+	for (; (p = strstr(p, "\r\n\r\n")) != NULL; p++)
+		c->due++;
+	conn_put_answers(c);
+}
+
+/* A frame begins: how its answer does; where it goes on. */
+static uint8_t *
+conn_begin_frame(struct conn *c, uint8_t *out)
+{
+	const struct ws_frame *f = &c->header.frame;
+
+	c->at = 0;
+	c->left = f->length;
+	c->closing |= f->opcode == WS_CLOSE;
+	if (c->answer != NULL && f->opcode < WS_CLOSE)
+		return out;
+	return out +
+	    ws_frame_write(out,
+		(uint8_t)(f->fin << 7 | (f->opcode == WS_PING ? WS_PONG : f->opcode)), f->length,
+		NULL);
+}
+
+/*
+ * Make the answer in the scratch itself: it is never longer than what came and the headroom.
+ */
+static void
+conn_take(struct conn *c, uint8_t *p, size_t n)
 {
 	uint8_t *out = p - WS_HEADER_MAX, *const start = out;
 	const struct ws_frame *f = &c->header.frame;
@@ -120,21 +251,24 @@ conn_echo(struct conn *c, uint8_t *p, size_t n)
 			n -= k;
 			if (!whole)
 				break;
-			out += ws_frame_write(out,
-			    (uint8_t)(f->fin << 7 | (f->opcode == WS_PING ? WS_PONG : f->opcode)),
-			    f->length, NULL);
-			c->at = 0;
-			c->left = f->length;
+			out = conn_begin_frame(c, out);
 		}
 		k = c->left < n ? (size_t)c->left : n;
-		ws_mask_copy(out, p, k, f->mask, c->at);
-		out += k;
+		if (c->answer == NULL || f->opcode >= WS_CLOSE) {
+			ws_mask_copy(out, p, k, f->mask, c->at);
+			out += k;
+		}
 		p += k;
 		n -= k;
 		c->at += k;
 		c->left -= k;
+		if (c->left == 0 && c->answer != NULL && f->fin && f->opcode < WS_CLOSE)
+			c->due++;
 	}
-	conn_put(c, start, (size_t)(out - start));
+	if (c->due > 0)
+		conn_put_answers(c);
+	else
+		conn_put(c, start, (size_t)(out - start));
 }
 
 static void
@@ -152,9 +286,9 @@ conn_on_event(struct conn *c, uint32_t events)
 	if (n <= 0)
 		conn_close(c);
 	else if (c->open)
-		conn_echo(c, scratch, (size_t)n);
+		conn_take(c, scratch, (size_t)n);
 	else
-		conn_handshake(c, (char *)scratch, (size_t)n);
+		conn_request(c, (char *)scratch, (size_t)n);
 }
 
 static void

@@ -1,5 +1,5 @@
 /*
- * What the benchmark's load generator and its backend share.  Both are single
+ * What the programs of the benchmark share: backend, null proxy and HTTP load.  All are single
  * threads over bare epoll, so that they cost little beside what is measured; they
  * trust their peers, and end with a message when something is not as it has to be.
  */

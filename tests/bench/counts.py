@@ -1,0 +1,104 @@
+"""What is counted, and not timed: system calls for each message, and how evenly workers are loaded."""
+
+import os
+import subprocess
+import time
+
+from peers import Wsrelayd
+from proc import Backend, Load, Missing, most_connections, which
+from report import table
+from rows import Row
+
+GROUPS = {
+    "read": ("recvfrom", "recvmsg", "read", "readv"),
+    "write": ("sendto", "sendmsg", "write", "writev"),
+    "epoll_wait": ("epoll_wait", "epoll_pwait"),
+}
+SPREAD_WORKERS = 4
+
+
+# ---- system calls
+
+
+def strace(bench, gateway, row, messages):
+    """System calls for each message, by name."""
+    report = os.path.join(bench.folder, "strace")
+    with row.load(bench, gateway) as load:
+        load.run(row, 60000, 10)
+        argv = [which("strace"), "-f", "-c", "-o", report]
+        for pid in gateway.pids():
+            argv += ["-p", str(pid)]
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
+            line = tracer.stderr.readline()
+            if "attached" not in line:
+                tracer.wait()
+                raise Missing(f"strace cannot attach: {line.strip()}")
+            time.sleep(0.3)     # all threads are
+            done, _, _ = load.run(row, 60000, messages)
+            tracer.send_signal(subprocess.signal.SIGINT)
+            tracer.wait()
+    calls = {}
+    with open(report, encoding="utf-8") as lines:
+        for line in lines:
+            words = line.split()
+            if len(words) >= 5 and words[3].isdigit() and words[-1] != "total":
+                calls[words[-1]] = int(words[3]) / done
+    return calls
+
+
+def syscalls(bench):
+    print("## System calls for each message there and back (strace -c)\n")
+    known = [name for names in GROUPS.values() for name in names]
+    lines = []
+    cases = [("1 WebSocket", {"connections": 1}, 3000), ("100", {}, 100), ("100, 16 KiB", {"size": 16384}, 50),
+             ("100, 1 MiB", {"size": 1 << 20}, 2)]
+    try:
+        with Backend(bench.folder):
+            for carrier in ("clear", "tls", "h2"):
+                for gateway in bench.pool.able("forward", carrier):
+                    for what, more, messages in cases[:2] if bench.quick else cases:
+                        row = Row("syscalls", "", what, carrier=carrier, **more)
+                        calls = strace(bench, gateway, row, messages)
+                        line = [f"{gateway.name}, {carrier}, {what}", f"{sum(calls.values()):.2f}"]
+                        line += [f"{sum(calls.get(name, 0) for name in names):.2f}" for names in GROUPS.values()]
+                        rest = [f"{name} {each:.2f}" for name, each in sorted(calls.items(), key=lambda c: -c[1])
+                                if name not in known and each >= 0.01]
+                        lines.append(line + [" ".join(rest) or "none"])
+    except Missing as missing:
+        bench.say(f"system calls are left out: {missing}")
+        return
+    print(table(["", "all", *GROUPS, "other calls"], lines))
+
+
+# ---- how evenly workers are loaded
+
+
+def watched(daemon):
+    """How many descriptors each epoll set of the daemon watches."""
+    counts = []
+    folder = f"/proc/{daemon.child.pid}"
+    for fd in os.listdir(f"{folder}/fd"):
+        if os.readlink(f"{folder}/fd/{fd}") == "anon_inode:[eventpoll]":
+            with open(f"{folder}/fdinfo/{fd}", encoding="utf-8") as info:
+                counts.append((int(fd), info.read().count("tfd:")))
+    return dict(counts)
+
+
+def spread(bench):
+    print(f"## Connections on each of {SPREAD_WORKERS} workers (descriptors in the epoll sets, /proc/PID/fdinfo)\n")
+    lines = []
+    with Wsrelayd(bench.folder, bench.pool.pem, SPREAD_WORKERS) as daemon:
+        row = Row("spread", "", "", work="echo")
+        with row.load(bench, daemon, 64) as load:
+            load.run(row, 1000, 1)      # what is made at first use
+        daemon.wait_closed()
+        before = watched(daemon)
+        for n in (1, 50, most_connections(5000)):
+            with row.load(bench, daemon, n) as load:
+                load.run(row, 1000, 1)
+                after = watched(daemon)
+            daemon.wait_closed()
+            # the main thread's set gets none, and what is parked would be in a set of its own
+            each = sorted((k - before.get(fd, 0) for fd, k in after.items()), reverse=True)[:SPREAD_WORKERS]
+            lines.append([f"{n} connections"] + [str(k) for k in each])
+    print(table(["", *(f"worker {i + 1}" for i in range(SPREAD_WORKERS))], lines))

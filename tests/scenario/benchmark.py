@@ -1,0 +1,61 @@
+"""The benchmark itself, with tiny counts and without other gateways: that it runs, and that what it says is whole."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+from harness import FACTOR, REPO, Skip, contains, equal, flavours, limit
+
+RUN = REPO / "tests" / "bench" / "run"
+ROWS = ["clear-125", "tls-16k", "h2-125x16", "h2-1m-down", "clear-open", "h2-open", "echo-h2-125", "get-tls-1k",
+        "static-clear-4k", "deflate-none-1k", "workers", "idle-clear", "idle-h2"]
+
+
+def bench(t, *args, status=0):
+    if not os.access(t.program.parent / "tests" / "bench" / "backend", os.X_OK):
+        raise Skip("the benchmark's programs are not built (make bench-programs)")
+    env = {**os.environ, "WSRELAYD": str(t.program), "BUILD": str(t.program.parent)}
+    done = subprocess.run([sys.executable, str(RUN), *args], capture_output=True, text=True, env=env, cwd=t.tmp,
+                          timeout=100 * FACTOR, check=False)
+    equal(done.returncode, status, done.stderr + done.stdout)
+    return done
+
+
+@flavours("plain")
+@limit(120)
+def test_benchmark_runs(t):
+    files = {kind: t.tmp / f"found.{kind}" for kind in ("json", "markdown", "svg")}
+    options = [f"--{kind}={path}" for kind, path in files.items()]
+    done = bench(t, "--quick", "-r", "2", "-m", "20", "--connections", "10", "--peers", "null proxy", *options, *ROWS)
+    found = json.loads(files["json"].read_text())
+    equal(found["said"], [])
+    equal(sorted(row["id"] for row in found["rows"]), sorted(ROWS))
+    for row in found["rows"]:
+        figures = row["figures"]
+        ours = figures["2 workers" if row["id"] == "workers" else "wsrelayd"]
+        assert ours["median"] > 0 or row["unit"] == "KiB", row
+        equal(len(ours["rounds"]), 1 if row["unit"] == "KiB" else 2)
+        if row["id"] in ("clear-125", "tls-16k"):
+            assert figures["null proxy"]["median"] > 0 and row["ratios"]["null proxy"] > 0, row
+            equal([goal["met"] in (True, False) for goal in row["goals"] if goal["found"]], [True])
+        if row["unit"] != "KiB":
+            assert 0 < ours["p50_us"] <= ours["p99_us"], row
+    text = files["markdown"].read_text()
+    contains(done.stdout, text)
+    contains(text, "| 125 B ", "### Goals", "| wsrelayd |", "null proxy", "after 64 KiB")
+    for line in text.splitlines():
+        assert not line.startswith("|") or line.endswith("|"), line
+    picture = xml.etree.ElementTree.parse(files["svg"]).getroot()
+    equal(picture.tag, "{http://www.w3.org/2000/svg}svg")
+    assert len(picture.findall("{http://www.w3.org/2000/svg}rect")) >= 4, files["svg"].read_text()
+
+
+@flavours("plain")
+def test_benchmark_names_its_rows(t):
+    names = [line.split()[0] for line in bench(t, "--list").stdout.splitlines()]
+    assert set(ROWS) <= set(names) and {"syscalls", "spread"} <= set(names), names
+    equal(len(names), len(set(names)))
+    contains(bench(t, "no-such-row", status=1).stderr, "no-such-row")
+    contains(bench(t, "--peers", "apache", status=2).stderr, "apache", "haproxy")
