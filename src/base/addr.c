@@ -266,6 +266,20 @@ addr_parse(struct span text, struct addr *out, const char **why)
 	return addr_parse_host_port(text, out, why);
 }
 
+/* Done for each proxied request, where inet_ntop's printf shows. */
+static void
+addr_format_ipv4(const uint8_t *ip, char *out)
+{
+	for (int i = 0; i < 4; i++) {
+		if (ip[i] >= 100)
+			*out++ = (char)('0' + ip[i] / 100);
+		if (ip[i] >= 10)
+			*out++ = (char)('0' + ip[i] / 10 % 10);
+		*out++ = (char)('0' + ip[i] % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 /* An IP address in text; `port` is negative for none. */
 static void
 addr_format_ip(int family, const void *ip, int port, char *out, size_t size)
@@ -273,11 +287,17 @@ addr_format_ip(int family, const void *ip, int port, char *out, size_t size)
 	bool six = family == AF_INET6;
 	char host[INET6_ADDRSTRLEN];
 
-	inet_ntop(family, ip, host, sizeof(host));
-	if (port < 0)
-		snprintf(out, size, "%s", host);
+	if (six)
+		inet_ntop(family, ip, host, sizeof(host));
 	else
-		snprintf(out, size, "%s%s%s:%d", six ? "[" : "", host, six ? "]" : "", port);
+		addr_format_ipv4(ip, host);
+	if (port < 0) {
+		size = strnlen(host, size - 1);
+		memcpy(out, host, size);
+		out[size] = '\0';
+		return;
+	}
+	snprintf(out, size, "%s%s%s:%d", six ? "[" : "", host, six ? "]" : "", port);
 }
 
 /* The address in a sockaddr of IPv4 or IPv6, else NULL. */

@@ -57,10 +57,8 @@ buf_reserve(struct buf *b, size_t more)
 }
 
 int
-buf_append(struct buf *b, const void *p, size_t n)
+buf_append_grow(struct buf *b, const void *p, size_t n)
 {
-	if (n == 0)
-		return 0;
 	if (buf_reserve(b, n) == -1)
 		return -1;
 	memcpy(b->p + b->n, p, n);
@@ -69,21 +67,14 @@ buf_append(struct buf *b, const void *p, size_t n)
 }
 
 int
-buf_append_span(struct buf *b, struct span s)
+buf_append_uint(struct buf *b, uint64_t n)
 {
-	return buf_append(b, s.p, s.n);
-}
+	char digits[20], *p = digits + sizeof(digits);
 
-int
-buf_append_str(struct buf *b, const char *s)
-{
-	return buf_append(b, s, strlen(s));
-}
-
-int
-buf_append_char(struct buf *b, char c)
-{
-	return buf_append(b, &c, 1);
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	return buf_append(b, p, (size_t)(digits + sizeof(digits) - p));
 }
 
 int

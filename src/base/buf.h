@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/span.h"
 
@@ -27,12 +28,40 @@ void buf_clear(struct buf *b);
  * there is no memory; the buffer is unchanged then.
  */
 int buf_reserve(struct buf *b, size_t more); /* room for `more` bytes past n */
-int buf_append(struct buf *b, const void *p, size_t n);
-int buf_append_span(struct buf *b, struct span s);
-int buf_append_str(struct buf *b, const char *s);
-int buf_append_char(struct buf *b, char c);
+int buf_append_grow(struct buf *b, const void *p, size_t n); /* buf_append's rare half */
+int buf_append_uint(struct buf *b, uint64_t n);		     /* decimal */
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+/* Heads are made of many short pieces, most of which fit: that is done without a call. */
+static inline int
+buf_append(struct buf *b, const void *p, size_t n)
+{
+	if (n > b->cap - b->n)
+		return buf_append_grow(b, p, n);
+	if (n > 0)
+		memcpy(b->p + b->n, p, n);
+	b->n += n;
+	return 0;
+}
+
+static inline int
+buf_append_span(struct buf *b, struct span s)
+{
+	return buf_append(b, s.p, s.n);
+}
+
+static inline int
+buf_append_str(struct buf *b, const char *s)
+{
+	return buf_append(b, s, strlen(s));
+}
+
+static inline int
+buf_append_char(struct buf *b, char c)
+{
+	return buf_append(b, &c, 1);
+}
 
 /* Drop the first n bytes (n <= b->n). */
 void buf_consume(struct buf *b, size_t n);

@@ -127,6 +127,29 @@ scan_byte(struct http1_scan *s, unsigned char b)
 	return HTTP1_OK;
 }
 
+/* The end of a run of bytes that leave the state as it is: most of a head. */
+static uint32_t
+scan_run(const struct http1_scan *s, const char *p, size_t end)
+{
+	static const uint8_t classes[] = {
+		[SCAN_METHOD] = HTTP_C_TOKEN,
+		[SCAN_TARGET] = HTTP_C_GRAPH,
+		[SCAN_VERSION] = HTTP_C_GRAPH,
+		[SCAN_STATUS] = HTTP_C_VALUE,
+		[SCAN_NAME] = HTTP_C_TOKEN,
+		[SCAN_VALUE] = HTTP_C_VALUE,
+		[SCAN_DONE] = 0,
+	};
+	size_t pos = s->pos;
+	unsigned class = classes[s->state];
+
+	if (s->state < SCAN_LINE_LF && end > (size_t)s->line_start + HTTP1_MAX_LINE)
+		end = (size_t)s->line_start + HTTP1_MAX_LINE;
+	while (pos < end && http_char_is(p[pos], class))
+		pos++;
+	return (uint32_t)pos;
+}
+
 enum http1_status
 http1_scan(struct http1_scan *s, const char *p, size_t n, size_t *head_n)
 {
@@ -146,9 +169,7 @@ http1_scan(struct http1_scan *s, const char *p, size_t n, size_t *head_n)
 			*head_n = s->pos;
 			return HTTP1_OK;
 		}
-		if (s->state == SCAN_VALUE) /* most of a head is values */
-			while (s->pos < end && http_char_is(p[s->pos], HTTP_C_VALUE))
-				s->pos++;
+		s->pos = scan_run(s, p, end);
 	}
 	return s->pos >= HTTP1_MAX_HEAD ? HTTP1_TOO_LARGE : HTTP1_MORE;
 }
@@ -318,8 +339,22 @@ parse_request_line(struct span line, struct http_head *out)
 struct parse_known {
 	const struct http_field *host, *length, *coding;
 	unsigned hosts, lengths, codings;
-	bool close, keep_alive, expect;
+	bool close, keep_alive, names, expect;
 };
+
+static void
+parse_connection(struct span list, struct parse_known *k)
+{
+	struct span option;
+
+	while (span_next_item(&list, &option))
+		if (span_eq_nocase(option, SPAN_LIT("close")))
+			k->close = true;
+		else if (span_eq_nocase(option, SPAN_LIT("keep-alive")))
+			k->keep_alive = true;
+		else
+			k->names = true;
+}
 
 static void
 parse_known_fields(const struct http_head *h, struct parse_known *k)
@@ -338,8 +373,7 @@ parse_known_fields(const struct http_head *h, struct parse_known *k)
 			k->coding = f;
 			k->codings++;
 		} else if (span_eq_nocase(f->name, SPAN_LIT("Connection"))) {
-			k->close |= span_list_has(f->value, SPAN_LIT("close"));
-			k->keep_alive |= span_list_has(f->value, SPAN_LIT("keep-alive"));
+			parse_connection(f->value, k);
 		} else if (span_eq_nocase(f->name, SPAN_LIT("Expect"))) {
 			k->expect |= span_list_has(f->value, SPAN_LIT("100-continue"));
 		}
@@ -450,6 +484,7 @@ http1_parse_request(const char *p, size_t n, struct http_head *out)
 	if ((status = parse_host(out, &known)) != HTTP1_OK ||
 	    (status = parse_framing(out, &known, HTTP_BODY_NONE)) != HTTP1_OK)
 		return status;
+	out->connection_names = known.names;
 	out->keep_alive = !known.close && (out->minor == 1 || known.keep_alive); /* RFC 9112 9.3 */
 	out->expect_continue = known.expect && out->minor == 1; /* RFC 9110 10.1.1 */
 	return HTTP1_OK;
@@ -499,6 +534,7 @@ http1_parse_response(const char *p, size_t n, struct http_head *out)
 	parse_known_fields(out, &known);
 	if ((status = parse_framing(out, &known, HTTP_BODY_EOF)) != HTTP1_OK)
 		return status;
+	out->connection_names = known.names;
 	out->keep_alive = !known.close && (out->minor == 1 || known.keep_alive); /* RFC 9112 9.3 */
 	return HTTP1_OK;
 }

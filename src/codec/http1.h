@@ -84,6 +84,7 @@ struct http_head {
 	unsigned minor;	      /* HTTP/1.minor; 0 or 1 */
 	bool keep_alive;      /* by version and Connection (RFC 9112 9.3) */
 	bool expect_continue; /* Expect: 100-continue */
+	bool connection_names; /* Connection has more than close and keep-alive */
 	enum http_body body;
 	uint64_t content_length; /* with HTTP_BODY_LENGTH */
 	size_t n_fields;

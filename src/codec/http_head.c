@@ -83,7 +83,7 @@ http_head_is_hop_by_hop(const struct http_head *h, struct span name)
 		return true;
 	if (head_name_in(name, never, sizeof(never) / sizeof(never[0])))
 		return false;
-	for (size_t i = 0; i < h->n_fields; i++)
+	for (size_t i = 0; h->connection_names && i < h->n_fields; i++)
 		if (span_eq_nocase(h->field[i].name, SPAN_LIT("Connection")) &&
 		    span_list_has(h->field[i].value, name))
 			return true;

@@ -21,30 +21,38 @@ stays_behind(const struct http_head *h, struct span name)
 }
 
 static bool
-name_in(struct span name, const char *const *list)
+name_in(struct span name, const struct span *list, size_t n)
 {
-	for (; *list != NULL; list++)
-		if (span_eq_nocase(name, span_from_str(*list)))
+	for (size_t i = 0; i < n; i++)
+		if (span_eq_nocase(name, list[i]))
 			return true;
 	return false;
 }
+
+#define NAME_IN(name, list) name_in((name), (list), sizeof(list) / sizeof((list)[0]))
 
 /* Fields of the request that are never copied. */
 static bool
 request_field_rebuilt(struct span name)
 {
-	static const char *const own[] = { "Host", "Content-Length", "Expect",
-		"Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions",
-		"Sec-WebSocket-Protocol", "HTTP2-Settings", NULL };
+	static const struct span own[] = { SPAN_LIT("Host"), SPAN_LIT("Content-Length"),
+		SPAN_LIT("Expect"), SPAN_LIT("Sec-WebSocket-Key"),
+		SPAN_LIT("Sec-WebSocket-Version"), SPAN_LIT("Sec-WebSocket-Extensions"),
+		SPAN_LIT("Sec-WebSocket-Protocol"), SPAN_LIT("HTTP2-Settings") };
 
-	return name_in(name, own);
+	return NAME_IN(name, own);
 }
+
+/* A request's own, and what the gateway adds. */
+#define HEAD_FIELDS_MAX (HTTP1_MAX_FIELDS + 8)
+/* What most heads fit into, at once. */
+#define HEAD_USUAL 1000
 
 /* Everything that the copy needs, first as offsets into one buffer. */
 struct head_maker {
 	struct buf b;
 	size_t n;
-	struct http_field field[HTTP1_MAX_FIELDS + 8];
+	struct http_field field[HEAD_FIELDS_MAX];
 	bool failed;
 };
 
@@ -61,7 +69,7 @@ maker_put(struct head_maker *m, struct span s)
 static void
 maker_field(struct head_maker *m, struct span name, struct span value)
 {
-	if (m->n == sizeof(m->field) / sizeof(m->field[0])) {
+	if (m->n == HEAD_FIELDS_MAX) {
 		m->failed = true;
 		return;
 	}
@@ -126,14 +134,17 @@ static void
 maker_forwarded_field(struct head_maker *m, enum forwarded_what what, const struct stream_info *info,
     const struct stream_request *r)
 {
-	struct buf b;
+	struct span value = { (const char *)m->b.n, 0 }; /* an offset, as maker_put's */
 
-	buf_init(&b, HTTP1_MAX_HEAD);
-	if (forwarded_value(what, info, r, &b) == -1)
+	if (forwarded_value(what, info, r, &m->b) == -1 || m->n == HEAD_FIELDS_MAX) {
 		m->failed = true;
-	else if (b.n > 0)
-		maker_field(m, forwarded_name(what), buf_span(&b));
-	buf_clear(&b);
+		return;
+	}
+	value.n = m->b.n - (size_t)(uintptr_t)value.p;
+	if (value.n == 0)
+		return;
+	m->field[m->n].name = maker_put(m, forwarded_name(what));
+	m->field[m->n++].value = value;
 }
 
 /* What ForwardedHeaders says. */
@@ -151,7 +162,9 @@ maker_forwarded(struct head_maker *m, enum config_forwarded how, const struct st
 static struct span
 head_real(const struct forward_head *f, struct span at)
 {
-	return (struct span){ f->data + (size_t)(uintptr_t)at.p, at.n };
+	const char *data = (const char *)&f->field[f->r.n_fields];
+
+	return (struct span){ data + (size_t)(uintptr_t)at.p, at.n };
 }
 
 static struct forward_head *
@@ -159,11 +172,13 @@ maker_finish(struct head_maker *m, const struct h1_request *r)
 {
 	struct forward_head *f;
 
-	if (m->failed || (f = mem_zalloc(sizeof(*f) + m->b.n + 1)) == NULL)
+	if (m->failed || m->b.n == 0 ||
+	    (f = mem_alloc(sizeof(*f) + m->n * sizeof(f->field[0]) + m->b.n)) == NULL)
 		return NULL;
-	if (m->b.n > 0)
-		memcpy(f->data, m->b.p, m->b.n);
+	memset(f, 0, sizeof(*f));
+	memcpy(&f->field[m->n], m->b.p, m->b.n);
 	f->r = *r;
+	f->r.n_fields = m->n;
 	f->r.method = head_real(f, r->method);
 	f->r.path = head_real(f, r->path);
 	f->r.authority = head_real(f, r->authority);
@@ -180,7 +195,6 @@ maker_finish(struct head_maker *m, const struct h1_request *r)
 		}
 	}
 	f->r.field = f->field;
-	f->r.n_fields = m->n;
 	return f;
 }
 
@@ -188,11 +202,12 @@ maker_finish(struct head_maker *m, const struct h1_request *r)
 static void
 maker_request(struct head_maker *m, const struct http_head *head, struct h1_request *out)
 {
-	static const char *const with_content[] = { "POST", "PUT", "PATCH", NULL };
+	static const struct span with_content[] = { SPAN_LIT("POST"), SPAN_LIT("PUT"),
+		SPAN_LIT("PATCH") };
 
 	out->body = head->body;
 	out->content_length = head->content_length;
-	if (head->body == HTTP_BODY_NONE && name_in(head->method, with_content))
+	if (head->body == HTTP_BODY_NONE && NAME_IN(head->method, with_content))
 		out->body = HTTP_BODY_LENGTH;
 	out->te_trailers = http_head_list_has(head, "TE", "trailers");
 	if (head->expect_continue && head->body != HTTP_BODY_NONE)
@@ -208,10 +223,10 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 	struct h1_request out;
 	struct forward_head *f;
 
-	memset(&m, 0, sizeof(m));
 	memset(&out, 0, sizeof(out));
 	buf_init(&m.b, 2 * HTTP1_MAX_HEAD);
-	m.failed = buf_reserve(&m.b, 1000) == -1;	/* what most heads fit into, at once */
+	m.failed = buf_reserve(&m.b, HEAD_USUAL) == -1;
+	m.n = 0;
 	out.websocket = r->ws != WS_REQUEST_NONE;
 	out.method = maker_put(&m, out.websocket ? SPAN_LIT("GET") : head->method);
 	out.path = maker_put(&m, head->path);
@@ -263,13 +278,13 @@ forward_check_101(const struct forward_head *f, const struct http_head *h, struc
 size_t
 forward_response_fields(const struct http_head *h, struct http_field *v)
 {
-	static const char *const never[] = { "Content-Length", "Sec-WebSocket-Accept",
-		"Sec-WebSocket-Extensions", "Wsrelayd-Compression", NULL };
+	static const struct span never[] = { SPAN_LIT("Content-Length"),
+		SPAN_LIT("Sec-WebSocket-Accept"), SPAN_LIT("Sec-WebSocket-Extensions"),
+		SPAN_LIT("Wsrelayd-Compression") };
 	size_t n = 0;
 
 	for (size_t i = 0; i < h->n_fields; i++) {
-		if (name_in(h->field[i].name, never) ||
-		    stays_behind(h, h->field[i].name))
+		if (NAME_IN(h->field[i].name, never) || stays_behind(h, h->field[i].name))
 			continue;
 		v[n++] = h->field[i];
 	}

@@ -14,8 +14,7 @@ struct forward_head {
 	bool offers_subprotocol;
 	struct span offered;		/* what was passed on of Sec-WebSocket-Protocol, one comma-separated list */
 	struct span extensions;		/* the same of Sec-WebSocket-Extensions; n 0: nothing */
-	struct http_field field[HTTP1_MAX_FIELDS + 8];
-	char data[];
+	struct http_field field[];	/* r.n_fields of them; the bytes of all are behind them */
 };
 
 /*

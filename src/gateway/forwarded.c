@@ -19,12 +19,13 @@ forwarded_name(enum forwarded_what what)
 bool
 forwarded_is(struct span name)
 {
-	static const char *const all[] = { "X-Forwarded-For", "X-Forwarded-Proto",
-		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP",
-		"Forwarded" };
+	static const struct span all[] = { SPAN_LIT("X-Forwarded-For"),
+		SPAN_LIT("X-Forwarded-Proto"), SPAN_LIT("X-Forwarded-Host"),
+		SPAN_LIT("X-Forwarded-Port"), SPAN_LIT("X-Forwarded-Server"), SPAN_LIT("X-Real-IP"),
+		SPAN_LIT("Forwarded") };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (span_eq_nocase(name, span_from_str(all[i])))
+		if (span_eq_nocase(name, all[i]))
 			return true;
 	return false;
 }
@@ -69,9 +70,9 @@ static int
 forwarded_single(const struct stream_info *info, const struct stream_request *r, const char *name,
     struct span own, struct buf *b)
 {
-	const struct http_field *f = http_head_find(r->head, name);
+	const struct http_field *f;
 
-	if (f != NULL && f->value.n > 0 && forwarded_trusts(info))
+	if (forwarded_trusts(info) && (f = http_head_find(r->head, name)) != NULL && f->value.n > 0)
 		own = f->value;
 	return buf_append_span(b, own);
 }

@@ -21,19 +21,19 @@ h1c_head_is_target_part(struct span s)
 static bool
 h1c_head_is_own_field(struct span name, bool websocket)
 {
-	static const char own[][24] = {
-		"Host",
-		"Connection",
-		"Upgrade",
-		"Transfer-Encoding",
-		"Content-Length",
-		"Sec-WebSocket-Key",
-		"Sec-WebSocket-Version",
+	static const struct span own[] = {
+		SPAN_LIT("Host"),
+		SPAN_LIT("Connection"),
+		SPAN_LIT("Upgrade"),
+		SPAN_LIT("Transfer-Encoding"),
+		SPAN_LIT("Content-Length"),
+		SPAN_LIT("Sec-WebSocket-Key"),
+		SPAN_LIT("Sec-WebSocket-Version"),
 	};
 	size_t n = websocket ? 7 : 5;
 
 	for (size_t i = 0; i < n; i++)
-		if (span_eq_nocase(name, span_from_str(own[i])))
+		if (span_eq_nocase(name, own[i]))
 			return true;
 	return false;
 }
@@ -97,8 +97,10 @@ h1c_head_put_framing(struct buf *b, const struct h1_request *r)
 	case HTTP_BODY_NONE:
 		return 0;
 	case HTTP_BODY_LENGTH:
-		return buf_printf(
-		    b, "Content-Length: %llu\r\n", (unsigned long long)r->content_length);
+		return buf_append_str(b, "Content-Length: ") == -1 ||
+			buf_append_uint(b, r->content_length) == -1
+		    ? -1
+		    : buf_append(b, "\r\n", 2);
 	case HTTP_BODY_CHUNKED:
 	case HTTP_BODY_EOF:
 		break;
@@ -139,8 +141,8 @@ h1c_head_put_request(struct buf *b, const struct h1_request *r, struct span key)
 	if (h1c_head_put_start(b, r) == -1 || h1c_head_put_connection(b, r, key) == -1)
 		return -1;
 	for (size_t i = 0; i < r->n_fields; i++)
-		if (buf_append_span(b, r->field[i].name) == -1 || buf_append_str(b, ": ") == -1 ||
-		    buf_append_span(b, r->field[i].value) == -1 || buf_append_str(b, "\r\n") == -1)
+		if (buf_append_span(b, r->field[i].name) == -1 || buf_append(b, ": ", 2) == -1 ||
+		    buf_append_span(b, r->field[i].value) == -1 || buf_append(b, "\r\n", 2) == -1)
 			return -1;
 	return buf_append_str(b, "\r\n");
 }

@@ -88,7 +88,4 @@ void h1_refuse(struct h1_server *h1c, unsigned status, const char *why);
 /* Send a response head that no body bytes took along. */
 void h1_flush_head(struct h1_server *h1c);
 
-/* A Date field; 0, or -1 without memory. */
-int h1_put_date(struct buf *b);
-
 #endif

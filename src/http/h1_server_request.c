@@ -18,7 +18,7 @@ h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
 
 	buf_init(&b, 2048);
 	if (buf_printf(&b, "HTTP/1.1 %u %s\r\n", status, reply_reason(status)) == 0 &&
-	    h1_put_date(&b) == 0 &&
+	    buf_append_span(&b, http_conn_date(&h1c->c)) == 0 &&
 	    buf_printf(&b,
 		"Content-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %zu\r\nConnection: close\r\n%s\r\n%s\n",

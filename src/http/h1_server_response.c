@@ -18,16 +18,8 @@
 #define H1_BODY_DROP 65536
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1_IOV_MAX 32
-
-/* A date field is the same for a second. */
-int
-h1_put_date(struct buf *b)
-{
-	char date[32];
-
-	clock_http_date(time(NULL), date, sizeof(date));
-	return buf_printf(b, "Date: %s\r\n", date);
-}
+/* What most heads fit into, with a small body behind them: more is not copied to leave in one piece. */
+#define H1_HEAD_USUAL 1000
 
 void
 h1_flush_head(struct h1_server *h1c)
@@ -41,6 +33,14 @@ h1_flush_head(struct h1_server *h1c)
 	buf_clear(&h->out);
 }
 
+static int
+h1_put_length(struct buf *b, uint64_t n)
+{
+	if (buf_append_str(b, "Content-Length: ") == -1 || buf_append_uint(b, n) == -1)
+		return -1;
+	return buf_append(b, "\r\n", 2);
+}
+
 /* How the response's body is framed (RFC 9112 6). */
 static int
 h1_put_framing(struct h1_http *h, const struct stream_response *r)
@@ -49,8 +49,7 @@ h1_put_framing(struct h1_http *h, const struct stream_response *r)
 	h->response_body = r->body;
 	h->response_left = r->body == HTTP_BODY_LENGTH ? r->content_length : 0;
 	if (r->body == HTTP_BODY_LENGTH && r->status != 204)
-		return buf_printf(
-		    &h->out, "Content-Length: %llu\r\n", (unsigned long long)r->content_length);
+		return h1_put_length(&h->out, r->content_length);
 	if (r->body == HTTP_BODY_NONE && !h->no_body) {
 		h->response_body = HTTP_BODY_LENGTH;
 		return buf_append_str(&h->out, "Content-Length: 0\r\n");
@@ -88,11 +87,23 @@ h1_put_end_to_end(struct buf *b, const struct http_field *f, size_t n)
 }
 
 static int
-h1_put_fields(struct buf *b, const struct http_field *f, size_t n)
+h1_put_fields(struct h1_server *h1c, const struct http_field *f, size_t n)
 {
+	struct buf *b = &h1c->http->out;
 	int ret = h1_put_end_to_end(b, f, n);
 
-	return ret == 0 ? h1_put_date(b) : ret == 1 ? 0 : -1;
+	return ret == 0 ? buf_append_span(b, http_conn_date(&h1c->c)) : ret == 1 ? 0 : -1;
+}
+
+/* The status line (RFC 9112 4), in memory that most heads fit into. */
+static int
+h1_put_status(struct buf *b, unsigned status, struct span reason)
+{
+	if (buf_reserve(b, H1_HEAD_USUAL) == -1 || buf_append_str(b, "HTTP/1.1 ") == -1 ||
+	    buf_append_uint(b, status) == -1 || buf_append_char(b, ' ') == -1 ||
+	    buf_append_span(b, reason) == -1)
+		return -1;
+	return buf_append(b, "\r\n", 2);
 }
 
 /* Whether what is left of the request's body is not worth reading if the user does not. */
@@ -117,8 +128,8 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 	if (r->close || h1_body_too_long(h) || (h->is_websocket && h->stash.n > 0) ||
 	    h1c->c.retired || h1c->s.carrier_eof)
 		h->keep_alive = false;
-	if (buf_printf(&h->out, "HTTP/1.1 %u %.*s\r\n", r->status, SPAN_ARG(reason)) == -1 ||
-	    h1_put_fields(&h->out, r->field, r->n_fields) == -1 || h1_put_framing(h, r) == -1 ||
+	if (h1_put_status(&h->out, r->status, reason) == -1 ||
+	    h1_put_fields(h1c, r->field, r->n_fields) == -1 || h1_put_framing(h, r) == -1 ||
 	    (!h->keep_alive && buf_append_str(&h->out, "Connection: close\r\n") == -1) ||
 	    (h->keep_alive && h->minor0 &&
 		buf_append_str(&h->out, "Connection: keep-alive\r\n") == -1) ||
@@ -168,7 +179,7 @@ h1_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 		"HTTP/1.1 101 Switching Protocols\r\n"
 		"Upgrade: websocket\r\nConnection: Upgrade\r\n") == -1 ||
 	    buf_printf(&h->out, "Sec-WebSocket-Accept: %s\r\n", h->accept) == -1 ||
-	    h1_put_fields(&h->out, field, n_fields) == -1 || buf_append(&h->out, "\r\n", 2) == -1) {
+	    h1_put_fields(h1c, field, n_fields) == -1 || buf_append(&h->out, "\r\n", 2) == -1) {
 		transport_break(&h1c->c.t, ENOMEM);
 		return -1;
 	}
@@ -190,6 +201,14 @@ h1_write_chunk(struct h1_server *h1c, const struct iovec *iov, int n, size_t byt
 	char size[20];
 	int i, m = 0, ret;
 
+	/* One piece costs the kernel less than two. */
+	if (h->response_body != HTTP_BODY_CHUNKED && n == 1 && bytes <= h->out.cap - h->out.n) {
+		buf_append(&h->out, iov[0].iov_base, bytes);
+		v[m++] = (struct iovec){ h->out.p, h->out.n };
+		ret = transport_write(&h1c->c.t, v, m);
+		buf_clear(&h->out);
+		return ret;
+	}
 	if (h->out.n > 0)
 		v[m++] = (struct iovec){ h->out.p, h->out.n };
 	if (h->response_body == HTTP_BODY_CHUNKED)

@@ -548,7 +548,8 @@ int
 h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_field *field,
     size_t n_fields, const uint64_t *content_length, bool end)
 {
-	char status_text[16], date[32], length[24];
+	char status_text[16], length[24];
+	struct span date;
 	nghttp2_nv nv[H2_NV_MAX];
 	bool has_date = false;
 	size_t n = 0;
@@ -563,8 +564,10 @@ h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_fie
 		h2_nv_add(nv, &n, field[i].name, span_trim(field[i].value));
 	}
 	if (!has_date) {
-		clock_http_date(time(NULL), date, sizeof(date));
-		h2_nv_add(nv, &n, SPAN_LIT("date"), span_from_str(date));
+		date = http_conn_date(&h2s->h2c->c);
+		date.p += sizeof(HTTP_DATE_NAME) - 1;
+		date.n -= sizeof(HTTP_DATE_NAME) - 1 + 2;
+		h2_nv_add(nv, &n, SPAN_LIT("date"), date);
 	}
 	if (content_length != NULL) {
 		snprintf(length, sizeof(length), "%llu", (unsigned long long)*content_length);

@@ -54,6 +54,13 @@ _Static_assert(sizeof(struct http_conn) <= 136, "struct http_conn has grown");
 const struct stream_info *http_conn_info(struct http_conn *c);
 
 /*
+ * A response's Date field (RFC 9110 6.6.1), as a line with its CRLF; made once a second.  Its value is what
+ * stands between HTTP_DATE_NAME and the CRLF.
+ */
+#define HTTP_DATE_NAME "Date: "
+struct span http_conn_date(struct http_conn *c);
+
+/*
  * Let dst take src over, in the list too, with ops and ev of its own.  src's memory stays its owner's, to be freed
  * at the turn's end.
  */

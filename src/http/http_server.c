@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "codec/proxy_header.h"
 #include "http/http_conn.h"
 #include "io/tls.h"
@@ -129,6 +130,23 @@ front_end(struct http_front *f, const char *why)
 		f->c.list->handler->refused(f->c.list->handler->arg, http_conn_info(&f->c), NULL, 0, why);
 	http_conn_close(&f->c, false);
 	front_free(f);
+}
+
+struct span
+http_conn_date(struct http_conn *c)
+{
+	struct http_server_list *list = c->list;
+	time_t now = time(NULL);
+	char *p = list->date;
+
+	if (list->date[0] == '\0' || now != list->date_at) {
+		memcpy(p, HTTP_DATE_NAME, sizeof(HTTP_DATE_NAME) - 1);
+		p += sizeof(HTTP_DATE_NAME) - 1;
+		clock_http_date(now, p, sizeof(list->date) - sizeof(HTTP_DATE_NAME) + 1);
+		memcpy(p + strlen(p), "\r\n", 3);
+		list->date_at = now;
+	}
+	return span_from_str(list->date);
 }
 
 /* Hand over what came: p[0..n). */

@@ -7,6 +7,7 @@
 #define HTTP_HTTP_SERVER_H
 
 #include <sys/socket.h>
+#include <time.h>
 
 #include "http/stream.h"
 
@@ -50,6 +51,8 @@ struct http_accepted {
 struct http_server_list {
 	const struct http_handler *handler;	/* borrowed; set by the owner */
 	struct stream_info info;	/* http_conn_info's scratch */
+	time_t date_at;			/* when the date was made */
+	char date[sizeof("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")];
 	struct http_conn *first;
 	bool draining;			/* every response is the last of its connection */
 };

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -32,6 +33,25 @@ START_TEST(buf_allocates_nothing_before_the_first_byte)
 	buf_clear(&b);
 	ck_assert_int_ne(mem_fail_pending(), 0);
 	mem_fail_nth(0);
+}
+END_TEST
+
+START_TEST(buf_appends_numbers)
+{
+	static const uint64_t rows[] = { 0, 7, 10, 99, 100, 12345678901, UINT64_MAX };
+	char expected[24];
+	struct buf b;
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		int n = snprintf(expected, sizeof(expected), "%llu", (unsigned long long)rows[i]);
+
+		buf_init(&b, (size_t)n);
+		ck_assert_int_eq(buf_append_uint(&b, rows[i]), 0);
+		ck_assert(span_eq(buf_span(&b), span_from_str(expected)));
+		ck_assert_int_eq(buf_append_uint(&b, rows[i]), -1);
+		ck_assert_uint_eq(b.n, (size_t)n);
+		buf_clear(&b);
+	}
 }
 END_TEST
 
@@ -185,6 +205,7 @@ main(void)
 {
 	const TTest *const cases[] = {
 		buf_allocates_nothing_before_the_first_byte,
+		buf_appends_numbers,
 		buf_appends_every_kind,
 		buf_fills_to_its_maximum_and_no_further,
 		buf_printf_fits_exactly_at_the_maximum,
