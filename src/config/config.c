@@ -43,8 +43,9 @@ config_free(struct config *c)
 {
 	if (c == NULL)
 		return;
-	if (c->attached_free != NULL)
-		c->attached_free(c->attached);
+	for (size_t i = 0; i < CONFIG_ATTACHMENTS; i++)
+		if (c->attached_free[i] != NULL)
+			c->attached_free[i](c->attached[i]);
 	config_clear_section(c, CONFIG_S_SERVER, 0);
 	for (size_t i = 0; i < c->n_listen; i++) {
 		config_clear_section(c, CONFIG_S_LISTEN, i);

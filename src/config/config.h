@@ -85,6 +85,8 @@ struct config_server {
 	uint64_t compression_memory;
 };
 
+struct counters_set;
+
 struct config_listen {
 	char *name;
 	unsigned line;	  /* where the section stands (of file) */
@@ -104,6 +106,7 @@ struct config_listen {
 	uint64_t max_streams;
 	uint64_t idle_connection_timeout_ms;
 	uint64_t connection_rate;
+	struct counters_set *counters; /* gateway/counters.h; set with the attachment */
 };
 
 /* One AllowedOrigins value, parsed (policy/origin.c compares). */
@@ -158,6 +161,7 @@ struct config_backend {
 	uint64_t max_connections;
 	enum config_proxy_protocol send_proxy_protocol;
 	enum config_forwarded forwarded_headers;
+	struct counters_set *counters; /* as config_listen's */
 };
 
 struct config_route {
@@ -173,7 +177,10 @@ struct config_route {
 	char *backend_name;
 	char *document_root;	    /* NULL but for static */
 	struct config_websocket ws; /* [websocket] with the route's own keys over it */
+	struct counters_set *counters; /* as config_listen's */
 };
+
+enum config_attachment { CONFIG_ATTACHED_BACKENDS, CONFIG_ATTACHED_COUNTERS, CONFIG_ATTACHMENTS };
 
 struct config {
 	_Atomic unsigned refs;
@@ -186,9 +193,9 @@ struct config {
 	size_t n_backend;
 	/* what config_dump needs: private to config/ */
 	struct config_sources *sources;
-	/* what a higher layer keeps as long as the snapshot lives: set before it is shared */
-	void *attached;
-	void (*attached_free)(void *attached);
+	/* what higher layers keep as long as the snapshot lives: set before it is shared */
+	void *attached[CONFIG_ATTACHMENTS];
+	void (*attached_free[CONFIG_ATTACHMENTS])(void *attached);
 };
 
 /* One `--set SECTION.KEY=VALUE` or `SECTION.NAME.KEY=VALUE`, as given. */

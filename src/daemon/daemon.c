@@ -17,6 +17,7 @@
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
 #include "gateway/backends.h"
+#include "gateway/counters.h"
 #include "gateway/prober.h"
 #include "io/resolve.h"
 #include "policy/limits.h"
@@ -103,20 +104,25 @@ daemon_on_drained(void *arg)
 		loop_stop(d->loop);
 }
 
-static int
-daemon_start_workers(struct daemon *d)
+static unsigned
+daemon_count_workers(const struct daemon *d)
 {
 	uint64_t n = d->config->server.workers;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (n == 0)
 		n = cpus > 0 ? (uint64_t)cpus : 1;
-	n = n < MAX_WORKERS ? n : MAX_WORKERS;
+	return n < MAX_WORKERS ? (unsigned)n : MAX_WORKERS;
+}
+
+static int
+daemon_start_workers(struct daemon *d, unsigned n)
+{
 	if ((d->worker = mem_zalloc(n * sizeof(*d->worker))) == NULL)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
 		struct worker_env env = { .index = i, .main = d->loop, .resolver = d->resolver,
-		    .limits = d->limits, .deflate_memory = &d->deflate_memory,
+		    .limits = d->limits, .counters = d->counters, .deflate_memory = &d->deflate_memory,
 		    .log = d->log, .access = d->access,
 		    .drained = daemon_on_drained, .arg = d };
 
@@ -181,13 +187,17 @@ daemon_prepare(struct daemon *d)
 static int
 daemon_start(struct daemon *d)
 {
+	unsigned workers = daemon_count_workers(d);
+
 	if ((d->loop = loop_new()) == NULL || (d->resolver = resolver_new()) == NULL ||
 	    (d->limits = limits_new()) == NULL || daemon_catch_signals(d) == -1 ||
 	    (d->backends = backends_new(d->log)) == NULL ||
 	    backends_attach(d->backends, d->config) == -1 ||
+	    (d->counters = counters_new(workers)) == NULL ||
+	    counters_attach(d->counters, d->config) == -1 ||
 	    (d->prober = prober_new(d->loop, d->resolver)) == NULL ||
 	    prober_set(d->prober, d->config) == -1 ||
-	    daemon_start_workers(d) == -1 || daemon_listen(d, &d->front) == -1 ||
+	    daemon_start_workers(d, workers) == -1 || daemon_listen(d, &d->front) == -1 ||
 	    admin_start(d->admin) == -1) {
 		fprintf(stderr, "wsrelayd: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
@@ -224,6 +234,7 @@ daemon_clear(struct daemon *d)
 	limits_free(d->limits);
 	config_unref(d->config);
 	backends_free(d->backends);
+	counters_free(d->counters);
 	log_free(d->access);
 	log_free(d->log);
 }

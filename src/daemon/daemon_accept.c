@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "daemon/daemon_int.h"
+#include "gateway/counters.h"
 #include "io/tls.h"
 #include "policy/limits.h"
 
@@ -88,6 +89,15 @@ daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted
 	return d->over_limit ? 503 : 0;
 }
 
+/* A connection past a limit that is not even told. */
+static void
+daemon_count_dropped(const struct daemon *d, const struct config_listen *listen)
+{
+	struct listener_counters *c = counters_block(listen->counters, counters_main(d->counters));
+
+	counter_add(&c->trouble[TROUBLE_LIMIT], 1);
+}
+
 static void
 daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *peer,
     socklen_t peer_len)
@@ -103,6 +113,8 @@ daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *p
 			fs = &d->front.v[i];
 	if (fs == NULL || (refuse = daemon_check_limits(d,
 	    fs->listen->proxy_protocol ? NULL : peer, &counted)) == -1) {
+		if (fs != NULL)
+			daemon_count_dropped(d, fs->listen);
 		close(fd);
 		return;
 	}

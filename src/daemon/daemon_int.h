@@ -17,6 +17,7 @@
 
 struct admin;
 struct backends;
+struct counters;
 struct event;
 struct limits;
 struct log;
@@ -39,6 +40,7 @@ struct daemon {
 	struct limits *limits;		/* owned */
 	struct ws_deflate_memory deflate_memory;	/* of all workers */
 	struct backends *backends;	/* owned */
+	struct counters *counters;	/* owned */
 	struct prober *prober;		/* owned */
 	struct worker **worker;		/* owned */
 	size_t n_workers, next_worker, n_drained;

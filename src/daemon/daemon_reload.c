@@ -14,6 +14,7 @@
 #include "daemon/daemon_int.h"
 #include "daemon/notify.h"
 #include "gateway/backends.h"
+#include "gateway/counters.h"
 #include "gateway/prober.h"
 
 struct daemon_reload {
@@ -84,7 +85,8 @@ daemon_reload_prepare(struct daemon_reload *r)
 
 	if (front_load_tls(&r->front, &d->front, r->config, daemon_reload_report, r) == -1)
 		return -1;
-	if (backends_attach(d->backends, r->config) == -1) {
+	if (backends_attach(d->backends, r->config) == -1 ||
+	    counters_attach(d->counters, r->config) == -1) {
 		daemon_reload_report(r, true, "out of memory");
 		return -1;
 	}

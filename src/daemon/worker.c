@@ -191,8 +191,7 @@ uint64_t
 worker_websockets(const struct worker *w)
 {
 	const struct gateway_counters *c = gateway_counters(w->gw);
-	uint64_t ended = atomic_load_explicit(&c->websockets_ended, memory_order_relaxed),
-		 opened = atomic_load_explicit(&c->websockets, memory_order_relaxed);
+	uint64_t ended = counter_get(&c->ended), opened = counter_get(&c->opened);
 
 	return opened > ended ? opened - ended : 0;
 }
@@ -234,6 +233,18 @@ worker_load(const struct worker *w)
 	return atomic_load_explicit(&w->load, memory_order_relaxed);
 }
 
+const struct gateway_counters *
+worker_counters(const struct worker *w)
+{
+	return gateway_counters(w->gw);
+}
+
+uint64_t
+worker_queued(const struct worker *w)
+{
+	return counter_get(loop_queued(w->loop));
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -270,6 +281,7 @@ worker_new(const struct worker_env *env)
 {
 	struct worker *w;
 	struct gateway_env ge = { .resolver = env->resolver, .log = env->log,
+	    .counters = env->counters, .index = env->index,
 	    .access = env->access, .deflate_memory = env->deflate_memory,
 	    .admit = worker_on_admit, .closed = worker_on_closed };
 

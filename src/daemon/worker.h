@@ -9,6 +9,7 @@
 #include "io/loop.h"
 
 struct worker;
+struct counters;
 struct limits;
 struct ws_deflate_memory;
 struct loop;
@@ -19,6 +20,7 @@ struct worker_env {
 	struct resolver *resolver;	/* borrowed */
 	struct limits *limits;		/* borrowed */
 	struct ws_deflate_memory *deflate_memory;	/* borrowed */
+	struct counters *counters;	/* borrowed */
 	struct log *log, *access;	/* borrowed */
 	void (*drained)(void *arg);	/* on the main loop: nothing is left on this worker */
 	void *arg;
@@ -35,6 +37,12 @@ void worker_free(struct worker *w);
 /* Connections that it serves or that are on their way to it; and beside them those that are only told of a limit. */
 size_t worker_load(const struct worker *w);
 size_t worker_refusals(const struct worker *w);
+
+/* What it counts itself, beside its blocks of the counters. */
+const struct gateway_counters *worker_counters(const struct worker *w);
+
+/* Bytes of its connections that wait for who is to take them. */
+uint64_t worker_queued(const struct worker *w);
 
 /* Hand a connection over.  Everything in a is disposed of, whatever happens. */
 void worker_accept(struct worker *w, const struct http_accepted *a);

@@ -197,15 +197,15 @@ backends_attach(struct backends *b, struct config *c)
 			return -1;
 		}
 	}
-	c->attached = view;
-	c->attached_free = backends_view_free;
+	c->attached[CONFIG_ATTACHED_BACKENDS] = view;
+	c->attached_free[CONFIG_ATTACHED_BACKENDS] = backends_view_free;
 	return 0;
 }
 
 static struct backends_set *
 backends_set_of(const struct config *c, const struct config_backend *cb)
 {
-	return ((struct backends_view *)c->attached)->set[cb->index];
+	return ((struct backends_view *)c->attached[CONFIG_ATTACHED_BACKENDS])->set[cb->index];
 }
 
 struct backends_address *

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/announce.h"
@@ -39,6 +40,12 @@ static const struct config_backend *
 connect_backend(const struct connect *c)
 {
 	return c->ss->route->backend;
+}
+
+static struct backend_counters *
+connect_count(const struct connect *c)
+{
+	return counters_block(connect_backend(c)->counters, c->ss->gw->env.index);
 }
 
 static void
@@ -81,6 +88,7 @@ connect_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 	c->dial = NULL;
 	switch (st) {
 	case DIAL_OK:
+		histogram_add(&connect_count(c)->connect, clock_mono_us() - c->dial_us);
 		if (c->announce == NULL || announce_send(c->announce, fd) == 0) {
 			c->done(c->arg, fd);
 			return;
@@ -89,9 +97,11 @@ connect_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 		close(fd);
 		break;
 	case DIAL_REFUSED:
+		counter_add(&connect_count(c)->refused, 1);
 		connect_failed(c, STREAM_E_REFUSED, why);
 		break;
 	case DIAL_TIMEOUT:
+		counter_add(&connect_count(c)->timed_out, 1);
 		connect_failed(c, STREAM_E_TIMEOUT, why);
 		break;
 	case DIAL_NO_MEMORY:
@@ -138,6 +148,7 @@ connect_dial(struct connect *c)
 		connect_set(c, REPLY_INTERNAL, "out of memory");
 		return false;
 	}
+	c->dial_us = clock_mono_us();
 	c->dial = dial_start(gw->env.loop, gw->env.resolver, backends_addr(c->ss->backend),
 	    cb->protocol == CONFIG_PROTOCOL_PACKET, cb->connect_timeout_ms, connect_on_dialled, c);
 	if (c->dial == NULL)
@@ -149,6 +160,12 @@ bool
 connect_next(struct connect *c)
 {
 	return connect_pick(c) && connect_dial(c);
+}
+
+void
+connect_reused(struct connect *c)
+{
+	counter_add(&connect_count(c)->reused, 1);
 }
 
 void

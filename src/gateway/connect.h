@@ -24,6 +24,7 @@ struct connect {
 	struct announce *announce; /* owned; what each connection begins with; NULL: nothing */
 	connect_done_fn *done;
 	void *arg; /* borrowed */
+	uint64_t dial_us;  /* when the address began to be tried (clock_mono_us) */
 	struct backends_tried tried;
 	uint8_t client[16]; /* addr_client_key */
 	enum reply kind;    /* why the last address failed */
@@ -48,6 +49,9 @@ void connect_succeeded(struct connect *c);
 
 /* It broke before that: counted against the address; connect_next may follow. */
 void connect_failed(struct connect *c, enum stream_error e, const char *why);
+
+/* A connection to the picked address that waited is used, and none is dialled: for the count only. */
+void connect_reused(struct connect *c);
 
 /* done is not called any more, and nothing is owned. */
 void connect_cancel(struct connect *c);

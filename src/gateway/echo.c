@@ -1,4 +1,5 @@
 /* echo: the gateway answers by itself. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "gateway/extension.h"
 #include "gateway/ws.h"
@@ -14,6 +15,7 @@ echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
 	char text[WS_EXT_TEXT];
 	struct ws_ext ext;
 	bool deflate;
+	uint64_t start_us = clock_mono_us();
 
 	session_init(&ss, gw, SESSION_WEBSOCKET, s, r, route);
 	deflate = extension_answer(&ss, r->head, &ext);
@@ -22,10 +24,12 @@ echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
 	    ws_start(&ss, NULL, deflate ? &ext : NULL) == -1) {
 		struct session_end e = { .by = SESSION_BY_GATEWAY, .reason = "out of memory" };
 
+		session_count_refused(&ss, REFUSED_INTERNAL);
 		e.status = reply_send(s, REPLY_INTERNAL, false, "out of memory");
 		session_access(&ss, &e);
 		session_clear(&ss);
 		return;
 	}
 	stream_accept(s, field, n);
+	histogram_add(&gw->count.handshake, clock_mono_us() - start_us);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/connect.h"
@@ -25,6 +26,7 @@ struct forward {
 	struct forward_head *head; /* owned; http backends */
 	char *subprotocol_text;	   /* owned; raw backends: what the gateway picked */
 	struct span subprotocol;   /* in it */
+	uint64_t start_us;	   /* clock_mono_us */
 	struct loop_timer timer;   /* while a refusal's body is passed on */
 	uint64_t bytes;		   /* of a refusal's body */
 	unsigned status;	   /* of the refusal that is being passed on */
@@ -62,6 +64,16 @@ forward_end(struct forward *f, unsigned status, enum session_side by, const char
 	forward_free(f);
 }
 
+static enum counters_refusal
+forward_refusal(enum reply kind)
+{
+	if (kind == REPLY_GATEWAY_TIMEOUT)
+		return REFUSED_BACKEND_TIMEOUT;
+	if (kind == REPLY_UNAVAILABLE)
+		return REFUSED_BACKEND_FULL;
+	return kind == REPLY_BAD_GATEWAY ? REFUSED_BACKEND_FAILED : REFUSED_INTERNAL;
+}
+
 static const char *
 forward_refusal_text(enum reply kind)
 {
@@ -77,6 +89,7 @@ forward_refuse(struct forward *f, enum reply kind, const char *why)
 {
 	if (kind == REPLY_INTERNAL)
 		session_log(&f->ss, LOG_L_WARN, "%s", why);
+	session_count_refused(&f->ss, forward_refusal(kind));
 	forward_end(f, reply_send(f->ss.s, kind, false, forward_refusal_text(kind)),
 	    kind == REPLY_INTERNAL ? SESSION_BY_GATEWAY : SESSION_BY_BACKEND, why);
 }
@@ -95,6 +108,8 @@ forward_client_reset(struct stream *s, enum stream_error e, const char *why)
 	struct forward *f = s->user;
 
 	(void)e;
+	if (!f->responding)
+		session_count_refused(&f->ss, REFUSED_CLIENT_LEFT);
 	forward_end(f, f->status, SESSION_BY_CLIENT, why);
 }
 
@@ -164,6 +179,7 @@ forward_gone(struct forward *f)
 static int
 forward_open(struct forward *f, struct span subprotocol, struct http_field *field, size_t n)
 {
+	struct gateway *gw = f->ss.gw;
 	struct stream *s = f->ss.s;
 	char text[WS_EXT_TEXT];
 
@@ -172,6 +188,7 @@ forward_open(struct forward *f, struct span subprotocol, struct http_field *fiel
 	    ws_start(&f->ss, f->backend, f->has_ext ? &f->ext : NULL) == -1)
 		return -1;
 	stream_accept(s, field, n);
+	histogram_add(&gw->count.handshake, clock_mono_us() - f->start_us);
 	stream_release(s, STREAM_HOLD_BACKEND);
 	return 0;
 }
@@ -217,6 +234,7 @@ forward_respond(struct forward *f, const struct http_head *h)
 	connect_succeeded(&f->connect);
 	f->responding = true;
 	f->status = h->status;
+	session_count_refused(&f->ss, REFUSED_BACKEND_REFUSED);
 	session_log(
 	    &f->ss, LOG_L_INFO, "the backend refused the handshake with status %u", h->status);
 	stream_respond(f->ss.s, &r);
@@ -368,10 +386,12 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 	struct forward *f;
 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
+		counter_add(&gateway_count(gw, route)->refused[REFUSED_INTERNAL], 1);
 		session_access_refused(gw, stream_info(s), r, route,
 		    reply_send(s, REPLY_INTERNAL, false, "out of memory"), "out of memory");
 		return;
 	}
+	f->start_us = clock_mono_us();
 	session_init(&f->ss, gw, SESSION_FORWARD, s, r, route);
 	connect_init(&f->connect, &f->ss, r, forward_on_connected, f);
 	stream_attach(s, &forward_client_events, f);

@@ -28,6 +28,23 @@ struct reader_slot {
 	};
 };
 
+/* What a handshake's refusal is counted as. */
+static enum counters_refusal
+gateway_refusal(enum reply kind)
+{
+	static const uint8_t refusals[] = { [REPLY_NO_ROUTE] = REFUSED_NO_ROUTE,
+		[REPLY_NOT_WEBSOCKET] = REFUSED_NOT_WEBSOCKET,
+		[REPLY_WS_VERSION] = REFUSED_VERSION,
+		[REPLY_WS_BAD] = REFUSED_BAD_REQUEST,
+		[REPLY_ORIGIN_REFUSED] = REFUSED_ORIGIN,
+		[REPLY_UNAVAILABLE] = REFUSED_DRAINING };
+
+	/* 0 is NO_ROUTE's; all others are the gateway's own trouble. */
+	if (kind != REPLY_NO_ROUTE && (kind >= sizeof(refusals) || refusals[kind] == 0))
+		return REFUSED_INTERNAL;
+	return refusals[kind];
+}
+
 static void
 gateway_refuse(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route, enum reply kind, const char *why)
@@ -36,6 +53,8 @@ gateway_refuse(struct gateway *gw, struct stream *s, const struct stream_request
 	bool head = span_eq(r->head->method, SPAN_LIT("HEAD"));
 	unsigned status = reply_send(s, kind, head, why);
 
+	if (r->ws != WS_REQUEST_NONE || kind == REPLY_NOT_WEBSOCKET)
+		counter_add(&gateway_count(gw, route)->refused[gateway_refusal(kind)], 1);
 	session_access_refused(gw, &info, r, route, status, why);
 }
 
@@ -146,6 +165,31 @@ gateway_on_request(void *arg, struct stream *s, const struct stream_request *cam
 	}
 }
 
+static struct listener_counters *
+gateway_count_listener(const struct gateway *gw, const struct stream_info *info)
+{
+	return counters_block(info->listen->counters, gw->env.index);
+}
+
+/* A request that never became one.  Of those past a limit it is not asked what they were. */
+static void
+gateway_count_refused(struct gateway *gw, const struct stream_info *info, unsigned status)
+{
+	bool rate = status == 429;
+	enum counters_trouble why = TROUBLE_REQUEST;
+
+	if (info->unannounced)
+		why = TROUBLE_PROXY_HEADER;
+	else if (info->listen->tls && info->tls == NULL)
+		why = TROUBLE_TLS;
+	else if (info->refused && (rate || status == 503))
+		why = rate ? TROUBLE_RATE : TROUBLE_LIMIT;
+	counter_add(&gateway_count_listener(gw, info)->trouble[why], 1);
+	if (why == TROUBLE_LIMIT || why == TROUBLE_RATE)
+		counter_add(&gateway_count(gw, NULL)->refused[rate ? REFUSED_RATE :
+		    REFUSED_CONNECTION_LIMIT], 1);
+}
+
 static const char *
 gateway_phase(const struct stream_info *info)
 {
@@ -161,11 +205,7 @@ gateway_on_refused(void *arg, const struct stream_info *info, const struct strea
 	struct gateway *gw = arg;
 	char client[64];
 
-	atomic_fetch_add_explicit(&gw->count.refused, 1, memory_order_relaxed);
-	if (info->unannounced)
-		atomic_fetch_add_explicit(&gw->count.proxy_failed, 1, memory_order_relaxed);
-	else if (info->listen->tls && info->tls == NULL)
-		atomic_fetch_add_explicit(&gw->count.tls_failed, 1, memory_order_relaxed);
+	gateway_count_refused(gw, info, status);
 	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
 	log_info(gw->env.log, "c=%llu listen=%s client=%s %s: %s",
 	    (unsigned long long)info->connection_id, info->listen->name, client,
@@ -180,7 +220,7 @@ gateway_on_broken(void *arg, const struct stream_info *info, const char *why)
 	struct gateway *gw = arg;
 	char client[64];
 
-	atomic_fetch_add_explicit(&gw->count.broken, 1, memory_order_relaxed);
+	counter_add(&gateway_count_listener(gw, info)->trouble[TROUBLE_HTTP2], 1);
 	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
 	log_info(gw->env.log, "c=%llu listen=%s client=%s connection ended: %s",
 	    (unsigned long long)info->connection_id, info->listen->name, client, why);
@@ -192,6 +232,8 @@ gateway_on_closed(void *arg, const struct stream_info *info)
 	struct gateway *gw = arg;
 
 	gw->n_connections--;
+	if (!info->refused)
+		counter_add(&gateway_count_listener(gw, info)->closed, 1);
 	gw->env.closed(gw->env.arg, info);
 	gateway_check_drained(gw);
 }
@@ -210,7 +252,12 @@ gateway_admit(void *arg, const struct stream_info *info)
 {
 	struct gateway *gw = arg;
 
-	return gw->env.admit(gw->env.arg, info);
+	unsigned refuse = gw->env.admit(gw->env.arg, info);
+
+	/* It is one of those past a limit from now on. */
+	if (refuse != 0)
+		counter_add(&gateway_count_listener(gw, info)->closed, 1);
+	return refuse;
 }
 
 struct gateway *
@@ -221,6 +268,7 @@ gateway_new(const struct gateway_env *env)
 	if ((gw = mem_zalloc(sizeof(*gw))) == NULL)
 		return NULL;
 	gw->env = *env;
+	gw->no_route = counters_no_route(env->counters);
 	if ((gw->pool = h1_pool_new(env->loop)) == NULL) {
 		mem_free(gw);
 		return NULL;
@@ -289,6 +337,8 @@ gateway_accept(struct gateway *gw, const struct http_accepted *a)
 	struct config *hold = config_ref(a->config);
 
 	gw->n_connections++;
+	if (!info.refused)
+		counter_add(&gateway_count_listener(gw, &info)->accepted, 1);
 	if (http_server_start(gw->env.loop, &gw->connections, a) == -1) {
 		log_error(gw->env.log, "c=%llu out of memory while accepting a connection",
 		    (unsigned long long)a->connection_id);

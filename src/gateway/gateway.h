@@ -6,31 +6,23 @@
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/counter.h"
 #include "http/http_server.h"
 
+struct counters;
 struct log;
 struct resolver;
 struct session;
 struct ws_deflate_memory;
 struct gateway;
 
-/* Counted by the worker, read by anybody (relaxed). */
+/* Counted by the worker, read by anybody; what has a route, a backend or a listener is in gateway/counters.h. */
 struct gateway_counters {
-	_Atomic uint64_t requests;		/* access lines of requests and WebSockets */
-	_Atomic uint64_t refused;		/* connections that never brought a request */
-	_Atomic uint64_t tls_failed;		/* of these: TLS handshakes */
-	_Atomic uint64_t proxy_failed;		/* of these: PROXY headers */
-	_Atomic uint64_t broken;		/* connections ended because the client broke HTTP/2 or a budget */
-	_Atomic uint64_t websockets;		/* opened */
-	_Atomic uint64_t websockets_ended;
-	_Atomic uint64_t keepalive_timeouts;
-	_Atomic uint64_t rate_delays, rate_closes;	/* clients held, or closed with 1008, past MessageRate or ByteRate */
-	/* bytes of messages that clients compressed, before and after; and of those for them */
-	_Atomic uint64_t inflate_in, inflate_out, deflate_in, deflate_out;
+	struct counter opened, ended;	/* WebSockets */
+	struct histogram handshake;	/* of WebSockets: from the whole request head to the answer that accepts it */
 };
 
 /*
@@ -46,6 +38,8 @@ struct gateway_env {
 	struct loop *loop;		/* borrowed */
 	struct ws_deflate_memory *deflate_memory;	/* borrowed, shared */
 	struct resolver *resolver;	/* borrowed, shared */
+	struct counters *counters;	/* borrowed, shared; every snapshot is attached to it */
+	unsigned index;			/* of the worker: which blocks of the counters are its own */
 	struct log *log, *access;	/* borrowed, shared */
 	gateway_admit_fn *admit;
 	gateway_closed_fn *closed;

@@ -478,6 +478,7 @@ proxy_reuse(struct proxy *f)
 	if (f->b == NULL)
 		return false;
 	f->reused = true;
+	connect_reused(&f->connect);
 	proxy_started(f);
 	return true;
 }

@@ -321,6 +321,14 @@ access_end(struct access_line *a, struct log *log, const struct session_end *e, 
 	buf_clear(&a->b);
 }
 
+static void
+session_count_request(struct route_counters *c, const struct session_end *e)
+{
+	counter_add(&c->requests[counters_status(e->status)], 1);
+	counter_add(&c->body_bytes[COUNTERS_IN], e->bytes_in);
+	counter_add(&c->body_bytes[COUNTERS_OUT], e->bytes_out);
+}
+
 void
 session_access(struct session *ss, const struct session_end *e)
 {
@@ -328,7 +336,9 @@ session_access(struct session *ss, const struct session_end *e)
 	char backend[300];
 	struct access_line a;
 
-	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
+	/* A WebSocket was counted when it opened. */
+	if (!e->is_websocket)
+		session_count_request(session_count(ss), e);
 	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
 	access_begin(&a, stream_info(ss->s), ss->route, ss->facts);
@@ -346,7 +356,7 @@ session_access_refused(struct gateway *gw, const struct stream_info *info,
 	struct session_facts *f = NULL;
 	struct access_line a;
 
-	atomic_fetch_add_explicit(&gw->count.requests, 1, memory_order_relaxed);
+	session_count_request(gateway_count(gw, route), &e);
 	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
 	if (r != NULL)

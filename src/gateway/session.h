@@ -6,6 +6,7 @@
 #define GATEWAY_SESSION_H
 
 #include "gateway/backends.h"
+#include "gateway/counters.h"
 #include "gateway/gateway.h"
 #include "http/reply.h"
 #include "http/stream.h"
@@ -49,8 +50,19 @@ struct gateway_drain {
 	void *arg;
 };
 
+/*
+ * What one up-call makes of a WebSocket's messages and bytes is added to the route's counters at its end, whatever
+ * their number.
+ */
+struct gateway_tally {
+	const void *leg;		/* that the bytes come from (ws_int.h); NULL: no up-call runs */
+	uint64_t messages, bytes;	/* the WebSocket's own counts when it began */
+};
+
 struct gateway {
 	struct gateway_env env;
+	struct counters_set *no_route;	/* borrowed */
+	struct gateway_tally tally;
 	struct http_server_list connections;
 	struct http_handler handler;
 	struct session *sessions;
@@ -79,6 +91,32 @@ struct session_end {
 struct ws_reader;
 struct ws_reader *gateway_get_reader(struct gateway *gw);
 void gateway_put_reader(struct gateway *gw, struct ws_reader *r);
+
+/* This worker's counters of a route; NULL is none. */
+static inline struct route_counters *
+gateway_count(const struct gateway *gw, const struct config_route *route)
+{
+	return counters_block(route != NULL ? route->counters : gw->no_route, gw->env.index);
+}
+
+static inline struct route_counters *
+session_count(const struct session *ss)
+{
+	return gateway_count(ss->gw, ss->route);
+}
+
+/* A handshake was refused. */
+static inline void
+session_count_refused(const struct session *ss, enum counters_refusal why)
+{
+	counter_add(&session_count(ss)->refused[why], 1);
+}
+
+static inline unsigned
+session_http(const struct session *ss)
+{
+	return stream_info(ss->s)->http[0] == '2' ? COUNTERS_HTTP_2 : COUNTERS_HTTP_1;
+}
 
 /* What ws_edge.c has for a worker; NULL is nothing. */
 struct edge_worker;

@@ -91,6 +91,31 @@ ws_drop_reader(struct ws *w, struct ws_leg *leg)
 	leg->in = NULL;
 }
 
+static void
+ws_count_start(struct ws *w)
+{
+	struct route_counters *c = session_count(&w->ss);
+	unsigned http = session_http(&w->ss);
+
+	counter_add(&w->ss.gw->count.opened, 1);
+	counter_add(&c->opened[http], 1);
+	counter_add(&c->requests[counters_status(http == COUNTERS_HTTP_2 ? 200 : 101)], 1);
+}
+
+static void
+ws_count_end(struct ws *w)
+{
+	static const uint8_t sides[] = { [SESSION_BY_NONE] = COUNTERS_BY_GATEWAY,
+		[SESSION_BY_CLIENT] = COUNTERS_BY_CLIENT,
+		[SESSION_BY_BACKEND] = COUNTERS_BY_BACKEND,
+		[SESSION_BY_GATEWAY] = COUNTERS_BY_GATEWAY };
+	struct route_counters *c = session_count(&w->ss);
+
+	counter_add(&w->ss.gw->count.ended, 1);
+	counter_add(&c->ended[session_http(&w->ss)], 1);
+	counter_add(&c->closes[counters_code(w->close_code)][sides[w->closed_by]], 1);
+}
+
 /* The only end of a WebSocket: access line, streams, memory. */
 void
 ws_finish(struct ws *w, bool abort_client)
@@ -105,7 +130,8 @@ ws_finish(struct ws *w, bool abort_client)
 	if (w->finished)
 		return;
 	w->finished = true;
-	atomic_fetch_add_explicit(&w->ss.gw->count.websockets_ended, 1, memory_order_relaxed);
+	ws_tally_end(w);
+	ws_count_end(w);
 	if (w->ss.s != NULL && stream_info(w->ss.s)->http[0] == '2')
 		e.status = 200;
 	session_access(&w->ss, &e);
@@ -425,7 +451,7 @@ ws_start(struct session *ss, struct stream *backend, const struct ws_ext *ext)
 	w->last_data = ws_stamp(w);
 	ws_leg_init(w, &w->client, w->ss.s, false);
 	ws_leg_init(w, &w->backend, backend, true);
-	atomic_fetch_add_explicit(&w->ss.gw->count.websockets, 1, memory_order_relaxed);
+	ws_count_start(w);
 	ws_arm(w);
 	return 0;
 }

@@ -14,6 +14,43 @@
 #include "gateway/ws_int.h"
 
 void
+ws_tally(const struct ws *w, const struct ws_leg *leg, uint64_t messages, uint64_t bytes)
+{
+	struct route_counters *c = session_count(&w->ss);
+	unsigned to = leg->is_backend ? COUNTERS_OUT : COUNTERS_IN;
+
+	counter_add(&c->messages[to], messages);
+	counter_add(&c->bytes[to], bytes);
+	if (w->mode == WS_MODE_ECHO) {
+		counter_add(&c->messages[COUNTERS_OUT], messages);
+		counter_add(&c->bytes[COUNTERS_OUT], bytes);
+	}
+}
+
+void
+ws_tally_begin(struct ws *w, const struct ws_leg *leg)
+{
+	struct gateway_tally *t = &w->ss.gw->tally;
+
+	t->leg = leg;
+	t->messages = leg->is_backend ? w->messages_out : w->messages_in;
+	t->bytes = leg->is_backend ? w->bytes_out : w->bytes_in;
+}
+
+void
+ws_tally_end(struct ws *w)
+{
+	struct gateway_tally *t = &w->ss.gw->tally;
+	const struct ws_leg *leg = t->leg;
+
+	if (leg != &w->client && leg != &w->backend)
+		return;
+	t->leg = NULL;
+	ws_tally(w, leg, (leg->is_backend ? w->messages_out : w->messages_in) - t->messages,
+	    (leg->is_backend ? w->bytes_out : w->bytes_in) - t->bytes);
+}
+
+void
 ws_count_data(struct ws *w, const struct ws_leg *leg, size_t n)
 {
 	if (!leg->is_backend)
@@ -309,6 +346,7 @@ ws_take_whole(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, ui
 	w->last_data = leg->last_rx;
 	ws_count_data(w, leg, bytes);
 	ws_count_messages(w, leg, messages);
+	ws_tally(w, leg, messages, bytes);
 	return at;
 }
 
@@ -405,7 +443,9 @@ ws_take_rest(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, uin
 		ws_reader_init(&fresh);
 		r = &fresh;
 	}
+	ws_tally_begin(w, leg);
 	ws_pump(w, leg, r, rules, &o, p + used, n - used, p + out_n);
+	ws_tally_end(w);
 	ws_keep_reader(w, leg, r, &fresh);
 }
 

@@ -120,10 +120,10 @@ ws_edge_free(struct ws *w)
 }
 
 static void
-edge_count(_Atomic uint64_t *counter, uint64_t *own, size_t n)
+edge_count(struct counter *counter, uint64_t *own, size_t n)
 {
 	*own += n;
-	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+	counter_add(counter, n);
 }
 
 /* ---- from the client: inflate ---- */
@@ -241,7 +241,7 @@ edge_judge(struct ws *w, struct ws_out *o, enum ws_deflate_status status, const 
 		return edge_fail(w, o, WS_CLOSE_NOT_UTF8, "compressed data is bad");
 	if (status == WS_DEFLATE_NOMEM)
 		return edge_fail(w, o, WS_CLOSE_INTERNAL, "out of memory");
-	edge_count(&w->ss.gw->count.inflate_out, &e->in_plain, n);
+	edge_count(&session_count(&w->ss)->inflate_out, &e->in_plain, n);
 	ws_count_data(w, &w->client, n);
 	w->ss.gw->edge->turn_n += n;
 	return WS_GO_ON;
@@ -322,7 +322,7 @@ edge_in(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 		return ev->message_start ? edge_message_start(w, o, ev->frame.opcode) : WS_GO_ON;
 	if (ev->kind == WS_EV_DATA) {
 		ws_mask_copy(ev->data, ev->data, ev->n, ev->frame.mask, ev->mask_offset);
-		edge_count(&w->ss.gw->count.inflate_in, &e->in_wire, ev->n);
+		edge_count(&session_count(&w->ss)->inflate_in, &e->in_wire, ev->n);
 		e->data = (struct ws_deflate_in){ ev->data, ev->n };
 		return edge_inflate(w, o);
 	}
@@ -471,7 +471,7 @@ edge_deflate(struct ws *w, struct ws_out *o, uint8_t opcode, struct ws_deflate_i
 	struct ws_edge *e = w->edge;
 	bool done;
 
-	edge_count(&w->ss.gw->count.deflate_in, &e->out_plain, in.n);
+	edge_count(&session_count(&w->ss)->deflate_in, &e->out_plain, in.n);
 	do {
 		size_t size, n, hn;
 		uint8_t *p = edge_out_room(ew, o, &size), first = 0;
@@ -487,7 +487,7 @@ edge_deflate(struct ws *w, struct ws_out *o, uint8_t opcode, struct ws_deflate_i
 		ws_frame_write(p - hn, first, n, NULL);
 		ws_out_bytes(o, p - hn, hn + n);
 		ew->out_at += EDGE_OUT_HEADER + n;
-		edge_count(&w->ss.gw->count.deflate_out, &e->out_wire, n);
+		edge_count(&session_count(&w->ss)->deflate_out, &e->out_wire, n);
 	} while (!done);
 }
 

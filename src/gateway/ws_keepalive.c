@@ -137,7 +137,7 @@ ws_is_own_pong(struct ws *w, struct ws_leg *leg, const struct ws_event *ev)
 static void
 ws_keepalive_failed(struct ws *w, struct ws_leg *leg)
 {
-	atomic_fetch_add_explicit(&w->ss.gw->count.keepalive_timeouts, 1, memory_order_relaxed);
+	counter_add(&session_count(&w->ss)->keepalive_timeouts[leg->is_backend], 1);
 	session_log(&w->ss, LOG_L_INFO, "keep-alive timeout: no PONG from the %s",
 	    leg->is_backend ? "backend" : "client");
 	if (leg->is_backend) {

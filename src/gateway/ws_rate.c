@@ -129,7 +129,7 @@ rate_count(struct ws *w, enum rate_what what, uint64_t n)
 static void
 rate_fail(struct ws *w, struct ws_out *o, const char *why)
 {
-	atomic_fetch_add_explicit(&w->ss.gw->count.rate_closes, 1, memory_order_relaxed);
+	counter_add(&session_count(&w->ss)->rate_closed, 1);
 	if (o != NULL)
 		ws_out_flush(o);
 	ws_protocol_error(w, &w->client, WS_CLOSE_POLICY, why);
@@ -164,7 +164,7 @@ static void
 rate_hold(struct ws *w)
 {
 	if ((w->client.s->holds & STREAM_HOLD_RATE) == 0)
-		atomic_fetch_add_explicit(&w->ss.gw->count.rate_delays, 1, memory_order_relaxed);
+		counter_add(&session_count(&w->ss)->rate_delayed, 1);
 	stream_hold(w->client.s, STREAM_HOLD_RATE);
 	loop_timer_arm(w->ss.gw->env.loop, &rate_of(w)->timer, rate_deadline_ms(w));
 }

@@ -356,7 +356,9 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 	if (w->close_at_ms != 0)
 		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
 	ws_out_init(&o, w->client.s);
+	ws_tally_begin(w, leg);
 	good = ws_raw_from_backend(w, &o, p, n);
+	ws_tally_end(w);
 	ws_out_flush(&o);
 	if (good) {
 		ws_flow(w, leg);
@@ -379,9 +381,11 @@ ws_raw_finish_text(struct ws *w)
 
 	if (r->open) {
 		ws_out_init(&o, w->client.s);
+		ws_tally_begin(w, &w->backend);
 		whole = r->cr ? ws_raw_emit_line(w, &o, cr, 1, true)
 			      : ws_raw_line_piece(w, &o, cr, 0, true);
 		r->open = false;
+		ws_tally_end(w);
 		ws_out_flush(&o);
 	}
 	return whole;

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/mem.h"
 #include "base/slab.h"
 #include "http/h2_queue.h"
@@ -27,6 +28,7 @@ block_new(struct loop *loop, const uint8_t *p, size_t n)
 	b->next = NULL;
 	b->last = b;
 	b->bytes = 0;
+	b->total = loop_queued(loop);
 	b->off = 0;
 	b->n = (uint32_t)n;
 	b->cap = (uint32_t)cap;
@@ -59,6 +61,7 @@ h2_queue_append(struct h2_queue *q, struct loop *loop, const void *p, size_t n)
 		last->n += (uint32_t)room;
 	}
 	q->first->bytes += n;
+	counter_add(loop_queued(loop), n);
 	return 0;
 }
 
@@ -68,6 +71,8 @@ h2_queue_take(struct h2_queue *q, size_t n, struct h2_block **done)
 	struct h2_block *b;
 
 	assert(n <= h2_queue_bytes(q));
+	if (n > 0)
+		counter_sub(q->first->total, n);
 	while (n > 0) {
 		b = q->first;
 		if (n < b->n - b->off) {
@@ -111,6 +116,8 @@ h2_blocks_free(struct h2_block *b)
 void
 h2_queue_clear(struct h2_queue *q)
 {
+	if (q->first != NULL)
+		counter_sub(q->first->total, q->first->bytes);
 	h2_blocks_free(q->first);
 	q->first = NULL;
 }

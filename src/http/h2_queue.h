@@ -13,10 +13,13 @@ struct loop;
 /* A block's whole size when little is written; it comes from the loop's slabs. */
 #define H2_BLOCK_SIZE 1024
 
+struct counter;
+
 struct h2_block {
 	struct h2_block *next;
 	struct h2_block *last; /* in the first only, as the next one */
 	size_t bytes;	       /* of the whole queue */
+	struct counter *total; /* borrowed: loop_queued */
 	uint32_t off, n, cap;  /* bytes off..n of data are in use */
 	uint8_t data[];
 };

@@ -15,6 +15,7 @@
 #include <openssl/rand.h>
 
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/mem.h"
 #include "base/slab.h"
 #include "io/loop.h"
@@ -50,6 +51,7 @@ struct loop {
 	uint32_t random[64];
 	unsigned random_left;
 	uint8_t *scratch;		/* owned: headroom and scratch */
+	struct counter queued;
 };
 
 static void
@@ -276,6 +278,12 @@ void
 loop_stop(struct loop *l)
 {
 	l->running = false;
+}
+
+struct counter *
+loop_queued(struct loop *l)
+{
+	return &l->queued;
 }
 
 struct event_base *

@@ -17,6 +17,7 @@
 
 #include "base/wheel.h"
 
+struct counter;
 struct event_base;
 struct tls_worker;
 struct loop;
@@ -54,6 +55,9 @@ void loop_stop(struct loop *l);
 /* Where idle sockets wait (io/park.h). */
 struct park;
 struct park *loop_park(struct loop *l);
+
+/* The bytes that wait in queues of this thread for a peer that does not take them; any thread may read it. */
+struct counter *loop_queued(struct loop *l);
 
 struct event_base *loop_base(struct loop *l);
 struct tls_worker *loop_tls(struct loop *l);	/* made at first use; NULL without memory */

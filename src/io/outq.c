@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/mem.h"
 #include "io/outq.h"
 
@@ -17,12 +18,27 @@ struct outq_block {
 struct outq {
 	struct outq_block *head, *tail;	/* owned */
 	size_t bytes;
+	struct counter *total;		/* borrowed */
 };
 
 size_t
 outq_bytes(const struct outq *q)
 {
 	return q != NULL ? q->bytes : 0;
+}
+
+static void
+outq_grow(struct outq *q, size_t n)
+{
+	q->bytes += n;
+	counter_add(q->total, n);
+}
+
+static void
+outq_shrink(struct outq *q, size_t n)
+{
+	q->bytes -= n;
+	counter_sub(q->total, n);
 }
 
 static int
@@ -55,7 +71,7 @@ outq_add(struct outq *q, const uint8_t *p, size_t n, bool packet)
 	if (packet) {
 		if (outq_add_block(q, p, n, n) == -1)
 			return -1;
-		q->bytes += n + OUTQ_PACKET_COST;
+		outq_grow(q, n + OUTQ_PACKET_COST);
 		return 0;
 	}
 	if (b != NULL)
@@ -67,17 +83,18 @@ outq_add(struct outq *q, const uint8_t *p, size_t n, bool packet)
 		memcpy(b->data + b->n, p, take);
 		b->n += take;
 	}
-	q->bytes += n;
+	outq_grow(q, n);
 	return 0;
 }
 
 int
-outq_append(struct outq **q, const void *p, size_t n, bool packet)
+outq_append(struct outq **q, struct counter *total, const void *p, size_t n, bool packet)
 {
 	bool fresh = *q == NULL;
 
 	if (fresh && (*q = mem_zalloc(sizeof(**q))) == NULL)
 		return -1;
+	(*q)->total = total;
 	if (outq_add(*q, p, n, packet) == 0)
 		return 0;
 	if (fresh) {
@@ -121,11 +138,11 @@ outq_consume(struct outq **q, size_t n)
 
 		if (n < b->n - b->off) {
 			b->off += n;
-			(*q)->bytes -= n;
+			outq_shrink(*q, n);
 			return;
 		}
 		n -= b->n - b->off;
-		(*q)->bytes -= b->n - b->off;
+		outq_shrink(*q, b->n - b->off);
 		outq_pop(q);
 	}
 }
@@ -133,13 +150,15 @@ outq_consume(struct outq **q, size_t n)
 void
 outq_consume_packet(struct outq **q)
 {
-	(*q)->bytes -= (*q)->head->n + OUTQ_PACKET_COST;
+	outq_shrink(*q, (*q)->head->n + OUTQ_PACKET_COST);
 	outq_pop(q);
 }
 
 void
 outq_drop(struct outq **q)
 {
+	if (*q != NULL)
+		outq_shrink(*q, (*q)->bytes);
 	while (*q != NULL)
 		outq_pop(q);
 }

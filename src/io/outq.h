@@ -9,14 +9,18 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
+struct counter;
 struct outq;
 
 /* Bytes that wait; each packet counts OUTQ_PACKET_COST more, or many empty ones would take memory without end. */
 #define OUTQ_PACKET_COST 64
 size_t outq_bytes(const struct outq *q);
 
-/* A copy of p[0..n) to the end; *q is made when it is NULL.  packet: as a packet of its own. 0 or -1 without memory. */
-int outq_append(struct outq **q, const void *p, size_t n, bool packet);
+/*
+ * A copy of p[0..n) to the end; *q is made when it is NULL.  packet: as a packet of its own. 0 or -1 without memory.
+ * total is the sum of outq_bytes of all queues that were made with it; borrowed as long as the queue.
+ */
+int outq_append(struct outq **q, struct counter *total, const void *p, size_t n, bool packet);
 
 /* The first bytes, as at most max spans (borrowed until the next change); their number.  One span is one packet. */
 int outq_peek(const struct outq *q, struct iovec *v, int max);

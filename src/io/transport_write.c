@@ -64,7 +64,7 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 
 		sent -= (ssize_t)skip;
 		if (skip < iov[i].iov_len &&
-		    outq_append(&t->q, (const uint8_t *)iov[i].iov_base + skip,
+		    outq_append(&t->q, loop_queued(t->loop), (const uint8_t *)iov[i].iov_base + skip,
 			iov[i].iov_len - skip, false) == -1) {
 			transport_break(t, ENOMEM);
 			return -1;
@@ -93,7 +93,7 @@ transport_put_packet(struct transport *t, const struct iovec *iov)
 
 	if (sent != 0)
 		return sent == 1 ? 0 : -1;
-	if (outq_append(&t->q, iov->iov_base, iov->iov_len, true) == -1) {
+	if (outq_append(&t->q, loop_queued(t->loop), iov->iov_base, iov->iov_len, true) == -1) {
 		transport_break(t, ENOMEM);
 		return -1;
 	}

@@ -374,7 +374,7 @@ START_TEST(backends_attach_without_memory)
 		config_unref(old);
 		if (st == 0)
 			break;
-		ck_assert_ptr_null(uc.c->attached);
+		ck_assert_ptr_null(uc.c->attached[CONFIG_ATTACHED_BACKENDS]);
 		unit_config_drop(&uc);
 		load("Address=unix:/a unix:/b\n[route q]\nPath=/q\nAction=forward\n"
 		     "Backend=other\n[backend other]\nAddress=unix:/a");

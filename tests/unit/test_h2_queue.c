@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/mem.h"
 #include "http/h2_out.h"
 #include "io/loop.h"
@@ -64,6 +65,7 @@ expect(const struct h2_queue *q, size_t at)
 			ck_assert_uint_eq(b->data[i], byte_at(at + seen++));
 	}
 	ck_assert_uint_eq(seen, h2_queue_bytes(q));
+	ck_assert_uint_eq(seen, counter_get(loop_queued(loop)));
 }
 
 START_TEST(h2_queue_gives_back_what_it_got)
@@ -87,6 +89,7 @@ START_TEST(h2_queue_gives_back_what_it_got)
 	h2_queue_clear(&q);
 	ck_assert_ptr_null(q.first);
 	ck_assert_uint_eq(h2_queue_bytes(&q), 0);
+	ck_assert_uint_eq(counter_get(loop_queued(loop)), 0);
 }
 END_TEST
 

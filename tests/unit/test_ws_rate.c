@@ -54,7 +54,7 @@ count(const char *text, char c)
 static uint64_t
 delays(void)
 {
-	return gateway_counters(uw.gw)->rate_delays;
+	return counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->rate_delayed);
 }
 
 static void
@@ -168,7 +168,7 @@ START_TEST(ws_rate_close_is_1008)
 		uw_give(&uw.client, uw_said.p, uw_said.n);
 		ck_assert_str_eq(uw_heard(false), rows[i].heard);
 		ck_assert(uw.client.closed);
-		ck_assert_uint_eq(gateway_counters(uw.gw)->rate_closes, 1);
+		ck_assert_uint_eq(counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->rate_closed), 1);
 		ck_assert_uint_eq(delays(), 0);
 		uw_drop();
 		uw_clear();
@@ -262,7 +262,7 @@ START_TEST(ws_rate_a_held_client_is_neither_idle_nor_silent)
 	ck_assert(is_held());
 	wait_released();
 	ck_assert_ptr_nonnull(uw.client.s.ev);
-	ck_assert_uint_eq(gateway_counters(uw.gw)->keepalive_timeouts, 0);
+	ck_assert_uint_eq(counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->keepalive_timeouts[0]), 0);
 	uw_drop();
 	uw_clear();
 }

@@ -152,6 +152,8 @@ uw_setup_text(const char *text)
 	uw.env.closed = on_closed;
 	unit_config_good(&uw.uc, text);
 	ck_assert_ptr_nonnull(uw.loop = loop_new());
+	ck_assert_ptr_nonnull(uw.env.counters = counters_new(1));
+	ck_assert_int_eq(counters_attach(uw.env.counters, uw.uc.c), 0);
 	ck_assert_ptr_nonnull(uw.log = log_new("/dev/null", LOG_L_DEBUG, LOG_F_TEXT));
 	uw.env.loop = uw.loop;
 	uw.env.log = uw.env.access = uw.log;
@@ -198,6 +200,7 @@ uw_clear(void)
 	loop_free(uw.loop);
 	log_free(uw.log);
 	unit_config_clear(&uw.uc);
+	counters_free(uw.env.counters);
 }
 
 int
