@@ -216,6 +216,13 @@ typedef void config_report_fn(void *arg, bool is_error, const char *line);
 struct config *config_load(const char *path, const struct config_set *sets, size_t n_sets,
     config_report_fn *report, void *arg);
 
+/*
+ * Only [server] AdminAddress, whatever else is wrong with the files: for who wants to reach a daemon that runs with an
+ * earlier state of them.  0 with *out (the caller's, mem_free; NULL: not set), or -1 after it was reported: FILE
+ * cannot be read, or the value is none.
+ */
+int config_find_admin(const char *path, char **out, config_report_fn *report, void *arg);
+
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is nothing */
 

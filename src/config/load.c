@@ -175,3 +175,51 @@ config_load(const char *path, const struct config_set *sets, size_t n_sets,
 	config_free(c);
 	return NULL;
 }
+
+/* The value of one entry, judged like at a load. */
+static int
+load_take_admin(const struct config_entry *e, char **out, struct config_report *rep)
+{
+	const struct config_text *v = &e->v[0];
+	struct config_shown shown;
+	const char *why;
+
+	if (e->key->accept(span_from_str(v->text), &why) == -1) {
+		config_error(rep, v->file, v->line, "[server] AdminAddress=%s: %s; expected %s",
+		    config_show(&shown, span_from_str(v->text)), why, e->key->expected);
+		return -1;
+	}
+	if ((*out = mem_strdup(v->text)) != NULL)
+		return 0;
+	config_no_memory(rep);
+	return -1;
+}
+
+int
+config_find_admin(const char *path, char **out, config_report_fn *report, void *arg)
+{
+	struct config_report rep = { .fn = report, .arg = arg, .path = path };
+	struct config_report silent = { .path = path };
+	struct config_sources *tree = config_tree_new();
+	const struct config_key *k = config_key_find(CONFIG_S_SERVER, SPAN_LIT("AdminAddress"));
+	const struct config_entry *e = NULL;
+	int ret = 0;
+
+	*out = NULL;
+	if (tree == NULL) {
+		config_no_memory(&rep);
+		return -1;
+	}
+	load_file(tree, &silent, path);
+	load_drop_ins(tree, &silent, path);
+	if (tree->section[CONFIG_S_SERVER].n > 0)
+		e = config_tree_find(tree->section[CONFIG_S_SERVER].v, k);
+	if (silent.no_memory) {
+		config_no_memory(&rep);
+		ret = -1;
+	} else if (e != NULL && e->n > 0) {
+		ret = load_take_admin(e, out, &rep);
+	}
+	config_tree_free(tree);
+	return ret;
+}

@@ -268,6 +268,53 @@ START_TEST(load_shares_the_snapshot)
 }
 END_TEST
 
+START_TEST(load_finds_the_admin_address_whatever_else_is_wrong)
+{
+	static const struct {
+		const char *text, *address, *says;
+	} rows[] = {
+		{ "", NULL, "" },
+		{ "[server]\nAdminAddress=unix:/a\n", "unix:/a", "" },
+		{ "[server]\nWrokers=x\nAdminAddress=unix:/a\n[rout x]\n]\n", "unix:/a", "" },
+		{ "[server]\nadminaddress=localhost:9\n[route a]\nPath=x\n", "localhost:9", "" },
+		{ "[server]\nAdminAddress=*:9\n", NULL, "F:2: [server] AdminAddress=*:9" },
+	};
+	struct unit_config u;
+	char *out;
+
+	unit_config_init(&u);
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		unit_config_write(u.path, span_from_str(rows[i].text));
+		u.log.n = 0;
+		ck_assert_int_eq(config_find_admin(u.path, &out, unit_config_report, &u),
+		    rows[i].says[0] == '\0' ? 0 : -1);
+		ck_assert_msg(strncmp(unit_config_log(&u), rows[i].says, strlen(rows[i].says)) == 0, "%s",
+		    unit_config_log(&u));
+		ck_assert_msg((out == NULL) == (rows[i].address == NULL), "%zu", i);
+		if (out != NULL)
+			ck_assert_str_eq(out, rows[i].address);
+		mem_free(out);
+	}
+	unit_config_drop_in(&u, "a.ini", "[server]\nAdminAddress=unix:/b\n");
+	ck_assert_int_eq(config_find_admin(u.path, &out, unit_config_report, &u), 0);
+	ck_assert_str_eq(out, "unix:/b");
+	mem_free(out);
+	for (unsigned long n = 1;; n++) {
+		int ret;
+
+		mem_fail_nth(n);
+		ret = config_find_admin(u.path, &out, NULL, NULL);
+		if (mem_fail_pending())
+			break;
+		ck_assert_int_eq(ret, -1);
+		ck_assert_ptr_null(out);
+	}
+	mem_fail_nth(0);
+	mem_free(out);
+	unit_config_clear(&u);
+}
+END_TEST
+
 START_TEST(load_reports_to_nobody)
 {
 	ck_assert_ptr_null(config_load("/nonexistent/x.ini", NULL, 0, NULL, NULL));
@@ -289,6 +336,7 @@ main(void)
 		load_takes_only_so_much,
 		load_survives_each_failed_allocation,
 		load_shares_the_snapshot,
+		load_finds_the_admin_address_whatever_else_is_wrong,
 		load_reports_to_nobody,
 	};
 
