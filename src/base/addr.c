@@ -403,6 +403,17 @@ addr_client_key(const struct sockaddr *sa, uint8_t out[16])
 	}
 }
 
+void
+addr_client_net(const struct sockaddr *sa, uint8_t out[16])
+{
+	static const uint8_t nat64[12] = { 0x00, 0x64, 0xff, 0x9b };
+
+	addr_client_key(sa, out);
+	if (memcmp(out, addr_mapped, 12) != 0 && memcmp(out, nat64, 12) != 0 &&
+	    !(out[0] == 0xfe && (out[1] & 0xc0) == 0x80))
+		memset(out + 8, 0, 8);
+}
+
 /* Clear all but the first `bits` bits. */
 static void
 addr_mask(uint8_t ip[16], unsigned int bits)

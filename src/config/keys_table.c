@@ -64,7 +64,8 @@ const struct config_key config_keys[] = {
 		"open files, which is raised to its hard limit at start." },
 	{ SERVER("MaxConnectionsPerClient", max_connections_per_client), .type = CONFIG_T_UINT,
 	    .max = 10000000, .def = "0",
-	    .doc = "Connections at once from one client address; 0 is no limit." },
+	    .doc = "Connections at once from one client address (IPv6: one /64); past it new ones get 503; "
+		   "0 is no limit." },
 	{ SERVER("HandshakeTimeout", handshake_timeout_ms), .type = CONFIG_T_TIME, .min = 1,
 	    .max = HOURS(1), .def = "10s",
 	    .doc = "PROXY header, TLS handshake and request head must be complete in this time; "
@@ -145,9 +146,9 @@ const struct config_key config_keys[] = {
 	    .doc = "An HTTP connection (either version) without a request or WebSocket ends after "
 		   "this long; 0 or infinity is never." },
 	{ LISTEN("ConnectionRate", connection_rate), .type = CONFIG_T_UINT, .max = 1000000,
-	    .def = "0", UNBUILT("limiting the rate of connections"),
-	    .doc = "New connections for each client address and second; past it 429 or a closed "
-		   "connection; 0 is no limit." },
+	    .def = "0",
+	    .doc = "New connections for each client address (IPv6: each /64) and second; past it 429 or "
+		   "a closed connection; 0 is no limit." },
 
 	/* [route NAME] */
 	{ ROUTE("Host", host), .type = CONFIG_T_HOST, .def = "", .accept = config_accept_host,

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/admin.h"
+#include "daemon/admission.h"
 #include "daemon/daemon_int.h"
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
@@ -20,7 +21,6 @@
 #include "gateway/counters.h"
 #include "gateway/prober.h"
 #include "io/resolve.h"
-#include "policy/limits.h"
 
 #define MAX_WORKERS 1024
 
@@ -122,7 +122,7 @@ daemon_start_workers(struct daemon *d, unsigned n)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
 		struct worker_env env = { .index = i, .main = d->loop, .resolver = d->resolver,
-		    .limits = d->limits, .counters = d->counters, .deflate_memory = &d->deflate_memory,
+		    .admission = d->admission, .counters = d->counters, .deflate_memory = &d->deflate_memory,
 		    .log = d->log, .access = d->access,
 		    .drained = daemon_on_drained, .arg = d };
 
@@ -190,7 +190,7 @@ daemon_start(struct daemon *d)
 	unsigned workers = daemon_count_workers(d);
 
 	if ((d->loop = loop_new()) == NULL || (d->resolver = resolver_new()) == NULL ||
-	    (d->limits = limits_new()) == NULL || daemon_catch_signals(d) == -1 ||
+	    (d->admission = admission_new()) == NULL || daemon_catch_signals(d) == -1 ||
 	    (d->backends = backends_new(d->log)) == NULL ||
 	    backends_attach(d->backends, d->config) == -1 ||
 	    (d->counters = counters_new(workers)) == NULL ||
@@ -231,7 +231,7 @@ daemon_clear(struct daemon *d)
 		loop_timer_stop(d->loop, &d->drain.progress);
 	}
 	loop_free(d->loop);
-	limits_free(d->limits);
+	admission_free(d->admission);
 	config_unref(d->config);
 	backends_free(d->backends);
 	counters_free(d->counters);

@@ -8,13 +8,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "daemon/admission.h"
 #include "daemon/daemon_int.h"
 #include "gateway/counters.h"
 #include "io/tls.h"
-#include "policy/limits.h"
 
-/* Connections past MaxConnections that are kept long enough to be told so. */
-#define DAEMON_REFUSALS 64
 /* Descriptors that are no connections: logs, listeners, loops, files being served. */
 #define DAEMON_RESERVED_FDS 128
 
@@ -56,46 +54,25 @@ daemon_pick_worker(struct daemon *d)
 	return d->worker[best];
 }
 
-/*
- * 0, or the status that a connection past a limit gets; -1: not even that.  peer NULL: a PROXY
- * header will tell who the client is, and it is counted then.
- */
-static int
-daemon_check_limits(struct daemon *d, const struct sockaddr *peer, bool *counted)
+/* Whether MaxConnections is reached; said when it begins. */
+static bool
+daemon_is_full(struct daemon *d)
 {
-	uint64_t per_client = d->config->server.max_connections_per_client, n = daemon_load(d);
-	size_t refusals = 0;
-	uint8_t key[16];
+	bool full = daemon_load(d) >= d->max_connections;
 
-	*counted = false;
-	if (n >= d->max_connections) {
-		if (!d->over_limit)
-			log_warn(d->log, "MaxConnections=%llu is reached",
-			    (unsigned long long)d->max_connections);
-		d->over_limit = true;
-		for (size_t i = 0; i < d->n_workers; i++)
-			refusals += worker_refusals(d->worker[i]);
-		if (refusals >= DAEMON_REFUSALS)
-			return -1;
-	} else {
-		d->over_limit = false;
-	}
-	if (per_client > 0 && peer != NULL) {
-		addr_client_key(peer, key);
-		*counted = true;
-		if (limits_add(d->limits, key) > per_client)
-			return 503;
-	}
-	return d->over_limit ? 503 : 0;
+	if (full && !d->over_limit)
+		log_warn(d->log, "MaxConnections=%llu is reached", (unsigned long long)d->max_connections);
+	d->over_limit = full;
+	return full;
 }
 
 /* A connection past a limit that is not even told. */
 static void
-daemon_count_dropped(const struct daemon *d, const struct config_listen *listen)
+daemon_count_dropped(const struct daemon *d, const struct config_listen *listen, unsigned refuse)
 {
 	struct listener_counters *c = counters_block(listen->counters, counters_main(d->counters));
 
-	counter_add(&c->trouble[TROUBLE_LIMIT], 1);
+	counter_add(&c->trouble[refuse == HTTP_REFUSE_SILENT_RATE ? TROUBLE_RATE : TROUBLE_LIMIT], 1);
 }
 
 static void
@@ -104,17 +81,21 @@ daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *p
 {
 	struct daemon *d = arg;
 	const struct front_socket *fs = NULL;
+	const struct sockaddr *client;
 	struct http_accepted a;
-	bool counted;
-	int refuse;
+	unsigned refuse;
 
 	for (size_t i = 0; i < d->front.n; i++)
 		if (d->front.v[i].l == l)
 			fs = &d->front.v[i];
-	if (fs == NULL || (refuse = daemon_check_limits(d,
-	    fs->listen->proxy_protocol ? NULL : peer, &counted)) == -1) {
-		if (fs != NULL)
-			daemon_count_dropped(d, fs->listen);
+	if (fs == NULL) {
+		close(fd);
+		return;
+	}
+	client = fs->listen->proxy_protocol ? NULL : peer;
+	refuse = admission_enter(d->admission, d->config, fs->listen, client, daemon_is_full(d));
+	if (http_refuses_in_silence(refuse)) {
+		daemon_count_dropped(d, fs->listen, refuse);
 		close(fd);
 		return;
 	}
@@ -126,8 +107,8 @@ daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *p
 	a.connection_id = ++d->next_id;
 	a.peer_len = peer_len < sizeof(a.peer) ? peer_len : sizeof(a.peer);
 	memcpy(&a.peer, peer, a.peer_len);
-	a.counted = counted;
-	a.refuse = (unsigned)refuse;
+	a.counted = refuse == 0 && client != NULL;
+	a.refuse = refuse;
 	worker_accept(daemon_pick_worker(d), &a);
 }
 

@@ -16,10 +16,10 @@
 #define DAEMON_SIGNALS 5
 
 struct admin;
+struct admission;
 struct backends;
 struct counters;
 struct event;
-struct limits;
 struct log;
 struct prober;
 struct resolver;
@@ -37,7 +37,7 @@ struct daemon {
 	struct log *log, *access;	/* owned */
 	struct loop *loop;		/* owned */
 	struct resolver *resolver;	/* owned */
-	struct limits *limits;		/* owned */
+	struct admission *admission;	/* owned */
 	struct ws_deflate_memory deflate_memory;	/* of all workers */
 	struct backends *backends;	/* owned */
 	struct counters *counters;	/* owned */

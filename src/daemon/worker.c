@@ -8,10 +8,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/admission.h"
 #include "daemon/worker.h"
 #include "io/loop.h"
 #include "io/tls.h"
-#include "policy/limits.h"
 
 struct worker {
 	struct worker_env env;
@@ -19,7 +19,7 @@ struct worker {
 	struct gateway *gw;		/* owned */
 	pthread_t thread;
 	bool started;
-	_Atomic size_t load, refusals;
+	_Atomic size_t load;
 	struct loop_msg drained;	/* to the main loop, once */
 	struct loop_msg ping;		/* to the worker's; posted while it is pending */
 	_Atomic bool pinged;
@@ -59,32 +59,24 @@ worker_on_drained(void *arg)
 static unsigned
 worker_on_admit(void *arg, const struct stream_info *info)
 {
-	uint64_t most = info->config->server.max_connections_per_client;
 	struct worker *w = arg;
-	uint8_t key[16];
+	unsigned refuse = admission_enter(w->env.admission, info->config, info->listen, info->client, false);
 
-	if (most == 0)
-		return 0;
-	addr_client_key(info->client, key);
-	if (limits_add(w->env.limits, key) <= most)
-		return 0;
-	/* It becomes one of those that are only told. */
-	atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
-	return 503;
+	/* It becomes one of those that are only told; what is closed at once is still load until then. */
+	if (refuse != 0 && !http_refuses_in_silence(refuse))
+		atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+	return refuse;
 }
 
 static void
 worker_on_closed(void *arg, const struct stream_info *info)
 {
 	struct worker *w = arg;
-	uint8_t key[16];
 
-	if (info->counted && info->config->server.max_connections_per_client > 0) {
-		addr_client_key(info->client, key);
-		limits_remove(w->env.limits, key);
-	}
-	atomic_fetch_sub_explicit(info->refused ? &w->refusals : &w->load, 1, memory_order_relaxed);
+	admission_leave(w->env.admission, info->config, info->listen,
+	    info->counted ? info->client : NULL, info->refused);
+	if (!info->refused)
+		atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 }
 
 static void
@@ -129,21 +121,18 @@ void
 worker_accept(struct worker *w, const struct http_accepted *a)
 {
 	struct worker_msg *msg = worker_msg_new(w, WORKER_ACCEPT);
-	uint8_t key[16];
 
 	if (msg == NULL) {
-		if (a->counted) {
-			addr_client_key((const struct sockaddr *)&a->peer, key);
-			limits_remove(w->env.limits, key);
-		}
+		admission_leave(w->env.admission, a->config, a->listen,
+		    a->counted ? (const struct sockaddr *)&a->peer : NULL, a->refuse != 0);
 		close(a->fd);
 		tls_ctx_unref(a->tls);
 		config_unref(a->config);
 		return;
 	}
 	msg->a = *a;
-	atomic_fetch_add_explicit(a->refuse != 0 ? &w->refusals : &w->load, 1,
-	    memory_order_relaxed);
+	if (a->refuse == 0)
+		atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
 	loop_post(w->loop, &msg->m);
 }
 
@@ -219,12 +208,6 @@ bool
 worker_answered(const struct worker *w)
 {
 	return !atomic_load_explicit(&w->pinged, memory_order_acquire);
-}
-
-size_t
-worker_refusals(const struct worker *w)
-{
-	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
 }
 
 size_t

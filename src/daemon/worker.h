@@ -9,8 +9,8 @@
 #include "io/loop.h"
 
 struct worker;
+struct admission;
 struct counters;
-struct limits;
 struct ws_deflate_memory;
 struct loop;
 
@@ -18,7 +18,7 @@ struct worker_env {
 	unsigned index;
 	struct loop *main;		/* borrowed: where `drained` is called */
 	struct resolver *resolver;	/* borrowed */
-	struct limits *limits;		/* borrowed */
+	struct admission *admission;	/* borrowed */
 	struct ws_deflate_memory *deflate_memory;	/* borrowed */
 	struct counters *counters;	/* borrowed */
 	struct log *log, *access;	/* borrowed */
@@ -34,9 +34,8 @@ struct worker *worker_new(const struct worker_env *env);	/* started; NULL: errno
 void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
-/* Connections that it serves or that are on their way to it; and beside them those that are only told of a limit. */
+/* Connections that it serves or that are on their way to it, without those that are only told of a limit. */
 size_t worker_load(const struct worker *w);
-size_t worker_refusals(const struct worker *w);
 
 /* What it counts itself, beside its blocks of the counters. */
 const struct gateway_counters *worker_counters(const struct worker *w);

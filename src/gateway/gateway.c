@@ -195,6 +195,8 @@ gateway_phase(const struct stream_info *info)
 {
 	if (info->unannounced)
 		return "while PROXY header";
+	if (info->refused)
+		return "refused";
 	return info->listen->tls && info->tls == NULL ? "while TLS handshake" : "bad request";
 }
 
@@ -254,8 +256,11 @@ gateway_admit(void *arg, const struct stream_info *info)
 
 	unsigned refuse = gw->env.admit(gw->env.arg, info);
 
-	/* It is one of those past a limit from now on. */
-	if (refuse != 0)
+	/* It is one of those past a limit from now on; or it is closed and no more than that. */
+	if (http_refuses_in_silence(refuse))
+		counter_add(&gateway_count_listener(gw, info)->trouble[
+		    refuse == HTTP_REFUSE_SILENT_RATE ? TROUBLE_RATE : TROUBLE_LIMIT], 1);
+	else if (refuse != 0)
 		counter_add(&gateway_count_listener(gw, info)->closed, 1);
 	return refuse;
 }

@@ -4,6 +4,7 @@
  *
  * A head that comes in one read is parsed where it stands; an incomplete one waits in the stash.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "http/h1_server_int.h"
@@ -13,16 +14,19 @@
 void
 h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
 {
+	char retry[32] = "";
 	struct buf b;
 	struct iovec iov;
 
+	if (h1c->c.refuse != 0)
+		snprintf(retry, sizeof(retry), "Retry-After: %s\r\n", http_refusal_retry(h1c->c.refuse));
 	buf_init(&b, 2048);
 	if (buf_printf(&b, "HTTP/1.1 %u %s\r\n", status, reply_reason(status)) == 0 &&
 	    buf_append_span(&b, http_conn_date(&h1c->c)) == 0 &&
 	    buf_printf(&b,
 		"Content-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %zu\r\nConnection: close\r\n%s\r\n%s\n",
-		strlen(why) + 1, h1c->c.refuse != 0 ? "Retry-After: 5\r\n" : "", why) == 0) {
+		strlen(why) + 1, retry, why) == 0) {
 		iov.iov_base = b.p;
 		iov.iov_len = b.n;
 		transport_write(&h1c->c.t, &iov, 1);
@@ -107,7 +111,7 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 		return;
 	}
 	if (h1c->c.refuse != 0) {
-		h1_refuse(h1c, h1c->c.refuse, "too many connections");
+		h1_refuse(h1c, h1c->c.refuse, http_refusal_why(h1c->c.refuse));
 		return;
 	}
 	memset(&r, 0, sizeof(r));

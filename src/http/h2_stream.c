@@ -222,15 +222,15 @@ static void
 h2_stream_refuse(
     struct h2_stream *h2s, const struct stream_request *r, unsigned status, const char *why)
 {
-	static const struct http_field fields[] = {
+	const struct http_field fields[] = {
 		{ SPAN_LIT("content-type"), SPAN_LIT("text/plain; charset=utf-8") },
-		{ SPAN_LIT("retry-after"), SPAN_LIT("5") },
+		{ SPAN_LIT("retry-after"), span_from_str(http_refusal_retry(status)) },
 	};
 	struct h2_server *h2c = h2s->h2c;
 	uint64_t length = strlen(why) + 1;
 
 	h2s->responded = true;
-	if (h2_session_respond(h2s, status, fields, status == 503 ? 2 : 1, &length, h2s->is_head) ==
+	if (h2_session_respond(h2s, status, fields, h2s->h2c->c.refuse != 0 ? 2 : 1, &length, h2s->is_head) ==
 		-1 ||
 	    (!h2s->is_head &&
 		(h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, why, (size_t)length - 1) == -1 ||
@@ -268,7 +268,7 @@ h2_stream_request(struct h2_stream *h2s)
 	h2s->is_websocket = r.ws != WS_REQUEST_NONE;
 	if (status == 0 && h2c->c.refuse != 0) {
 		status = h2c->c.refuse;
-		why = "too many connections";
+		why = http_refusal_why(status);
 		h2_goaway_final(h2c);
 	}
 	if (status != 0)

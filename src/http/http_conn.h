@@ -43,7 +43,7 @@ struct http_conn {
 	uint16_t refuse;	/* status for the first request; 0: it is served */
 	uint8_t version;	/* enum http_version */
 	bool retired : 1;	/* ops->retire was called, or there is a drain */
-	bool counted : 1;	/* in the limits, by its client */
+	bool counted : 1;	/* in the limits, by its client, who is known */
 	bool unannounced : 1;	/* the PROXY header that it must begin with has not come yet */
 };
 
@@ -66,6 +66,19 @@ struct span http_conn_date(struct http_conn *c);
  */
 void http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops,
     const struct transport_events *ev);
+
+/* What a refused connection's first request is told: c->refuse in words, and the value of Retry-After in seconds. */
+static inline const char *
+http_refusal_why(unsigned status)
+{
+	return status == 429 ? "too many new connections" : "too many connections";
+}
+
+static inline const char *
+http_refusal_retry(unsigned status)
+{
+	return status == 429 ? "1" : "5";
+}
 
 /* Close the transport, leave the list, call `closed` and drop the snapshot. */
 void http_conn_close(struct http_conn *c, bool reset);

@@ -171,11 +171,12 @@ front_on_ready(struct transport *t)
 	front_hand_over(f, strcmp(transport_alpn(t), "h2") == 0, NULL, 0);
 }
 
-/* Who the client is: the header's word counts when its sender is believed; and is there room for it? */
-static void
+/* Who the client is: the header's word counts when its sender is believed; and is there room for it?  False: no. */
+static bool
 front_meet(struct http_front *f, const struct proxy_header *h)
 {
 	const struct http_handler *handler = f->c.list->handler;
+	unsigned refuse;
 
 	if (h->src.sa.sa_family != AF_UNSPEC &&
 	    handler->believes(handler->arg, http_conn_info(&f->c))) {
@@ -184,9 +185,13 @@ front_meet(struct http_front *f, const struct proxy_header *h)
 	}
 	f->c.unannounced = false;
 	if (f->c.refuse != 0)
-		return;		/* it is told of another limit */
-	f->c.counted = true;
-	f->c.refuse = (uint16_t)handler->admit(handler->arg, http_conn_info(&f->c));
+		return true;	/* it is told of another limit */
+	refuse = handler->admit(handler->arg, http_conn_info(&f->c));
+	if (http_refuses_in_silence(refuse))
+		return false;
+	f->c.counted = refuse == 0;
+	f->c.refuse = (uint16_t)refuse;
+	return true;
 }
 
 /* The PROXY header was taken: what it stood in front of. */
@@ -195,7 +200,10 @@ front_announced(struct http_front *f, const struct proxy_header *h)
 {
 	struct tls_ctx *tls = f->proxy->tls;
 
-	front_meet(f, h);
+	if (!front_meet(f, h)) {
+		front_end(f, NULL);
+		return;
+	}
 	if (tls != NULL && transport_start_tls(&f->c.t, tls) == -1) {
 		front_end(f, "out of memory");
 		return;

@@ -14,6 +14,16 @@
 struct tls_ctx;
 struct http_conn;
 
+/* In place of a status: a connection that is past a limit, or a rate, is closed without an answer. */
+#define HTTP_REFUSE_SILENT 1
+#define HTTP_REFUSE_SILENT_RATE 2
+
+static inline bool
+http_refuses_in_silence(unsigned refuse)
+{
+	return refuse == HTTP_REFUSE_SILENT || refuse == HTTP_REFUSE_SILENT_RATE;
+}
+
 /* How the gateway serves a worker's connections.  Static callbacks; arg is the worker's gateway. */
 struct http_handler {
 	/* A request; s is to be attached before the call returns. */
@@ -26,8 +36,8 @@ struct http_handler {
 	void (*broken)(void *arg, const struct stream_info *info, const char *why);
 	/* A PROXY header came by a peer (info->client): whether it is believed. */
 	bool (*believes)(void *arg, const struct stream_info *info);
-	/* Only now it is known who the client of a connection is, which is counted by that: 0, or
-	 * the status that its first request gets. */
+	/* Only now it is known who the client of a connection is, which is counted by that: 0, the status that its first
+	 * request gets, or one of HTTP_REFUSE_SILENT... */
 	unsigned (*admit)(void *arg, const struct stream_info *info);
 	/* The connection is gone: the last call for it. */
 	void (*closed)(void *arg, const struct stream_info *info);

@@ -11,7 +11,7 @@ struct limits;
 struct limits *limits_new(void);	/* NULL without memory */
 void limits_free(struct limits *l);
 
-/* One more connection of this client (addr_client_key); the number of them now, or 0 without memory (not counted). */
+/* One more connection of this client (addr_client_net); the number of them now, or 0 without memory (not counted). */
 uint64_t limits_add(struct limits *l, const uint8_t client[16]);
 /* One less; a client that is not known is nothing. */
 void limits_remove(struct limits *l, const uint8_t client[16]);

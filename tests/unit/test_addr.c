@@ -474,6 +474,36 @@ START_TEST(addr_client_key_is_the_same_through_any_socket)
 }
 END_TEST
 
+START_TEST(addr_client_net_is_a_64_of_ipv6)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+		{ "2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true },
+		{ "2001:db8:0:1::1", "2001:db8:0:2::1", false },
+		{ "192.0.2.1", "192.0.2.2", false },
+		{ "192.0.2.1", "::ffff:192.0.2.1", true },
+		{ "::ffff:192.0.2.1", "::ffff:192.0.2.2", false },
+		{ "64:ff9b::c000:201", "64:ff9b::c000:202", false },
+		{ "64:ff9b:1::1", "64:ff9b:1::2", true },
+		{ "fe80::1", "fe80::2", false },
+		{ "febf::1", "febf::2", false },
+		{ "fec0::1", "fec0::2", true },
+		{ "::1", "::2", true },
+	};
+	uint8_t a[16], b[16];
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		struct sockaddr_storage one = addr_sa(rows[i].a, 1), other = addr_sa(rows[i].b, 2);
+
+		addr_client_net((struct sockaddr *)&one, a);
+		addr_client_net((struct sockaddr *)&other, b);
+		ck_assert_msg((memcmp(a, b, 16) == 0) == rows[i].same, "%s and %s", rows[i].a, rows[i].b);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -500,6 +530,7 @@ main(void)
 		addr_cidr_agrees_with_bits_compared_one_by_one,
 		addr_cidr_parse_refuses_all_else,
 		addr_client_key_is_the_same_through_any_socket,
+		addr_client_net_is_a_64_of_ipv6,
 	};
 
 	return unit_run("addr", cases, UNIT_COUNT(cases));

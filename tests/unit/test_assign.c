@@ -348,32 +348,6 @@ START_TEST(assign_keeps_the_admin_endpoint_on_this_machine)
 }
 END_TEST
 
-START_TEST(assign_refuses_what_is_not_built)
-{
-	static const struct unit_config_row rows[] = {
-		{ "[listen a]\nAddress=*:0\nHTTP2=yes\nTLS=no\nMaxStreams=1\n"
-		  "ConnectionRate=1\n",
-		    "F:6: [listen a] ConnectionRate=1: limiting the rate of connections is not "
-		    "built into this version yet\n" },
-	};
-
-	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
-}
-END_TEST
-
-START_TEST(assign_takes_defaults_of_what_is_not_built)
-{
-	static const struct unit_config_row rows[] = {
-		{ "[server]\nAdminAddress=\n", "" },
-		{ "[listen a]\nAddress=*:0\nHTTP2=off\nMaxStreams=256\n"
-		  "TrustedProxies=\nConnectionRate=0\n",
-		    "" },
-	};
-
-	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -386,8 +360,6 @@ main(void)
 		assign_parses_route_and_backend,
 		assign_reports_bad_values,
 		assign_keeps_the_admin_endpoint_on_this_machine,
-		assign_refuses_what_is_not_built,
-		assign_takes_defaults_of_what_is_not_built,
 	};
 
 	return unit_run("assign", cases, UNIT_COUNT(cases));
