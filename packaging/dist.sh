@@ -17,7 +17,7 @@ else
 	: "${SOURCE_DATE_EPOCH:=$(stat -c %Y configure.ac)}"
 	list()
 	{
-		find . \( -path "./${build#./}" -o -name .git -o -name node_modules -o -name __pycache__ -o -path ./autom4te.cache \
+		find . \( -path ./build -o -path "./${build#./}" -o -name .git -o -name node_modules -o -name __pycache__ -o -path ./autom4te.cache \
 			-o -path ./debian -o -path ./.pc \) -prune -o -type f ! -name config.mk ! -name config.log \
 			! -name config.status ! -name '*~' -print | sed 's,^\./,,'
 	}
