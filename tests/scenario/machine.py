@@ -27,33 +27,38 @@ mount -t overlay overlay -o lowerdir=/,upperdir="$1/upper",workdir="$1/work" roo
 cd root
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
+# the kernel is the host's
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
 [ -z "$2" ] || mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 none dev
 for node in null zero full random urandom tty; do
     touch dev/$node
     mount --bind /dev/$node dev/$node
 done
-mkdir dev/pts dev/shm
+mkdir dev/pts dev/shm dev/mqueue
+ln -s pts/ptmx dev/ptmx
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 mount -t tmpfs -o mode=1777 none dev/shm
 mount -t tmpfs -o mode=755 none run
 mount -t tmpfs -o mode=1777 none tmp
 # nothing of what the host starts, and no service but ours
-rm -rf etc/systemd/system/*.wants etc/systemd/system/*.requires
+rm -rf etc/systemd/system/*.wants etc/systemd/system/*.requires usr/lib/systemd/system/*.wants
 for target in sysinit basic network-online; do
     printf '[Unit]\nDescription=%s\n' $target >etc/systemd/system/$target.target
 done
 echo 'Wants=systemd-journald.service' >>etc/systemd/system/sysinit.target
-printf '[Unit]\nDescription=test\nWants=multi-user.target\n' >etc/systemd/system/test.target
-printf '[Unit]\nDescription=multi-user\n' >etc/systemd/system/multi-user.target
+printf '[Unit]\nDescription=test\nWants=sysinit.target\n' >etc/systemd/system/test.target
 printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n' >etc/systemd/journald.conf
 # nor of what only costs time after an installation
 rm -f usr/sbin/policy-rc.d var/lib/man-db/auto-update
 pivot_root . mnt
 umount -l /mnt
+# as systemd itself does where it boots a machine: credentials come by mounts
+mount --make-rshared /
 exec </dev/null >/dev/null 2>&1
 if [ -n "$2" ]; then
-    exec env -i container=wsrelayd-test PATH=/usr/sbin:/usr/bin:/sbin:/bin "$2" --system --unit=test.target --log-target=null
+    exec setpriv --bounding-set=-sys_module,-sys_time,-sys_boot,-sys_rawio env -i container=wsrelayd-test PATH=/usr/sbin:/usr/bin:/sbin:/bin "$2" --system --unit=test.target --log-target=journal
 fi
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sleep 100000
 """
