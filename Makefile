@@ -291,7 +291,8 @@ place_of = $(DESTDIR)$(lastword $(subst :, ,$1))
 SUBSTITUTE = sed -e 's,@sbindir@,$(sbindir),g' -e 's,@bindir@,$(bindir),g' -e 's,@sysconfdir@,$(sysconfdir),g' \
 	-e 's,@localstatedir@,$(localstatedir),g' -e 's,@pkgdatadir@,$(pkgdatadir),g' -e 's,@docdir@,$(docdir),g' \
 	-e 's,@VERSION@,$(VERSION),g' -e 's,@service_type@,$(if $(filter yes,$(HAVE_SYSTEMD)),notify,exec),g' \
-	-e 's,^DocumentRoot=conf/,DocumentRoot=$(pkgdatadir)/,'
+	-e 's,^DocumentRoot=conf/,DocumentRoot=$(pkgdatadir)/,' \
+	$(if $(filter yes,$(HAVE_SYSTEMD)),,-e '/^WatchdogSec=/d' -e '/^\# it is alive while all/d')
 
 # each ends in a new line, for $(foreach)
 define install_data

@@ -7,6 +7,7 @@ those scenarios, with a fake systemd, need no machine.
 import os
 import pathlib
 import re
+import signal
 import threading
 
 import built
@@ -299,7 +300,22 @@ def test_systemd_starts_it_again_after_a_crash_and_not_after_a_bad_configuration
     m.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "wsrelayd")
     wait(lambda: m.show("MainPID") not in ("0", first) and m.show("ActiveState") == "active", 30, "a new process")
     m.echo()
+
+    # and where it hangs: the watchdog
+    first = m.show("MainPID")
+    m.write(f"{UNIT_DROP_INS}/quick.conf", "[Service]\nWatchdogSec=1s\nTimeoutAbortSec=1s\nRestartSec=100ms\n")
+    m.run("systemctl", "daemon-reload")
+    m.run("systemctl", "restart", "wsrelayd")
+    second = m.show("MainPID")
+    started = m.show("WatchdogTimestampMonotonic")
+    wait(lambda: m.show("WatchdogTimestampMonotonic") != started, 30, "a sign of life")
+    os.kill(m.main_pid(), signal.SIGSTOP)
+    wait(lambda: m.show("MainPID") not in ("0", first, second) and m.show("ActiveState") == "active", 30, "a new process")
+    contains(m.journal(), "Watchdog timeout")
+    m.echo()
+
     m.write(f"{DROP_INS}/bad.ini", "[server]\nLogLevel=loud\n")
+    m.run("systemctl", "reset-failed", "wsrelayd")
     done = m.run("systemctl", "restart", "wsrelayd", check=False)
     assert done.returncode != 0, "it starts with a bad configuration"
     equal((m.show("ActiveState"), m.show("ExecMainStatus"), m.show("NRestarts")), ("failed", "78", "0"))
