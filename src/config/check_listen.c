@@ -137,11 +137,40 @@ listen_check_one_address(const struct config *c, size_t l, size_t a, struct conf
 		}
 }
 
+/* The admin endpoint is for the administrator, a listener for everybody. */
+static void
+listen_check_admin(const struct config *c, struct config_report *rep)
+{
+	const struct config_tsection *s = c->sources->section[CONFIG_S_SERVER].v;
+	struct config_shown head, shown;
+	struct config_place at;
+	const char *why;
+	struct addr a;
+
+	if (c->server.admin_address == NULL ||
+	    addr_parse(span_from_str(c->server.admin_address), &a, &why) == -1 ||
+	    (a.kind != ADDR_UNIX && a.port == 0))
+		return;
+	for (size_t i = 0; i < c->n_listen; i++)
+		for (size_t j = 0; j < c->listen[i].address.n; j++) {
+			if (!addr_eq(&a, &c->listen[i].address.v[j]))
+				continue;
+			config_place(&at, s, "AdminAddress");
+			config_error(rep, at.file, at.line,
+			    "%s AdminAddress=%s: %s has this address (%s:%u); expected one of its own",
+			    at.title, config_show(&shown, span_from_str(c->server.admin_address)),
+			    config_show_head(&head, CONFIG_S_LISTEN, c->listen[i].name),
+			    c->listen[i].file, c->listen[i].line);
+			return;
+		}
+}
+
 void
 config_check_listen(const struct config *c, struct config_report *rep)
 {
 	const struct config_tsection *s = c->sources->section[CONFIG_S_LISTEN].v;
 
+	listen_check_admin(c, rep);
 	for (size_t i = 0; i < c->n_listen; i++) {
 		for (size_t a = 0; a < c->listen[i].address.n; a++)
 			listen_check_one_address(c, i, a, rep);

@@ -91,10 +91,10 @@ const struct config_key config_keys[] = {
 	{ SERVER("AdminAddress", admin_address), .type = CONFIG_T_STRING, .def = "",
 	    .accept = config_accept_admin,
 	    .expected = "unix:PATH, 127.0.0.1:PORT, [::1]:PORT or localhost:PORT",
-	    .example = "unix:/run/wsrelayd/admin.sock",
-	    .doc = "The admin endpoint: unix:PATH, whose socket has mode 0660 and the group of "
-		   "Group, or HOST:PORT with a loopback address; empty is none. Who can connect "
-		   "may do everything there: see wsrelayd(8) and wsrelayctl(8)." },
+	    .doc = "The admin endpoint: unix:PATH, such as unix:/run/wsrelayd/admin.sock, whose "
+		   "socket has mode 0660 and the group of Group; or HOST:PORT with a loopback "
+		   "address; empty is none. Who can connect may do everything there: see "
+		   "wsrelayd(8) and wsrelayctl(8)." },
 	{ SERVER("CompressionMemory", compression_memory), .type = CONFIG_T_SIZE, .min = MIB(1),
 	    .max = GIB(1024), .def = "256M",
 	    .doc =

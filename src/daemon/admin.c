@@ -88,6 +88,7 @@ admin_get_status(const struct daemon *d, struct admin_status *out)
 	out->uptime_ms = out->now_ms - d->admin->started_ms;
 	out->workers = d->n_workers;
 	out->connections = daemon_load(d);
+	out->websockets = daemon_websockets(d);
 	out->max_connections = d->max_connections;
 	out->draining = d->draining;
 }

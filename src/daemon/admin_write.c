@@ -247,6 +247,7 @@ admin_write_status(struct buf *b, bool tsv, const struct admin_status *st)
 	status_num(&o, "uptime_ms", st->uptime_ms);
 	status_num(&o, "workers", st->workers);
 	status_num(&o, "connections", st->connections);
+	status_num(&o, "websockets", st->websockets);
 	status_num(&o, "max_connections", st->max_connections);
 	out_text(&o, ",\"backends\":[", "");
 	if (o.bad == 0)

@@ -20,6 +20,7 @@ struct admin_status {
 	const struct config *config;	/* in force */
 	uint64_t uptime_ms, now_ms;
 	size_t workers, connections;
+	uint64_t websockets;
 	uint64_t max_connections;
 	bool draining;
 };

@@ -406,6 +406,7 @@ def test_admin_close_sends_1008_and_is_told_in_the_access_log(t):
     equal((line["close_code"], line["closed_by"], line["reason"]), (1008, "gateway", "closed by the administrator"))
     for what in (number, "999999", "1.7", "x"):
         t.wait(lambda what=what: ask(t, f"/connections/{what}/close", "POST").status == 404, what=f"{what} is unknown")
+    contains(text_of(ask(t, "/metrics")), 'wsrelayd_closes_total{route="app",code="1008",side="gateway"} 1\n')
     other.text("still here")
     other.expect(TEXT, "still here")
     contains(daemon.log, f"admin: client=unix: POST /connections/{number}/close")

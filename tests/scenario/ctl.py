@@ -129,6 +129,7 @@ def test_ctl_status_and_connections(t):
     assert re.search(r"^state: +ready$", status, re.M), status
     assert re.search(rf"^pid: +{daemon.pid}$", status, re.M), status
     assert re.search(r"^connections: +4$", status, re.M), status
+    assert re.search(r"^websockets: +4$", status, re.M), status
     assert re.search(rf"^app +{re.escape(backend.address)} +up +1 +0$", status, re.M), status
     found = json.loads(ctl(t, daemon, "status", "--json").stdout)
     equal((found["state"], found["connections"], found["backends"][0]["up"]), ("ready", 4, True))

@@ -75,6 +75,23 @@ START_TEST(check_no_address_twice)
 }
 END_TEST
 
+START_TEST(check_admin_endpoint_has_an_address_of_its_own)
+{
+	static const struct unit_config_row rows[] = {
+		{ "[server]\nAdminAddress=unix:/a\n[listen a]\nAddress=127.0.0.1:0 unix:/a\n",
+		    "F:2: [server] AdminAddress=unix:/a: [listen a] has this address (F:3); expected "
+		    "one of its own\n" },
+		{ "[server]\nAdminAddress=127.0.0.1:80\n[listen a]\nAddress=127.0.0.1:80\n",
+		    "F:2: [server] AdminAddress=127.0.0.1:80: [listen a] has this address (F:3); "
+		    "expected one of its own\n" },
+		{ "[server]\nAdminAddress=127.0.0.1:0\n[listen a]\nAddress=127.0.0.1:0\n", "" },
+		{ "[server]\nAdminAddress=unix:/a\n[listen a]\nAddress=unix:/b\n", "" },
+	};
+
+	unit_config_expect(rows, UNIT_COUNT(rows), UNIT_CONFIG_REST);
+}
+END_TEST
+
 START_TEST(check_backend_of_a_route)
 {
 	static const struct unit_config_row rows[] = {
@@ -296,6 +313,7 @@ main(void)
 	const TTest *const cases[] = {
 		check_tls_keys,
 		check_no_address_twice,
+		check_admin_endpoint_has_an_address_of_its_own,
 		check_backend_of_a_route,
 		check_document_root,
 		check_no_two_routes_alike,
