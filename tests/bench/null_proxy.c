@@ -8,9 +8,10 @@
  * standard input.  One thread, bare epoll, one buffer: a read, a write, and an epoll_wait for many
  * of both.  What the kernel refuses is kept, and meanwhile the other side is not read.
  *
- * With a certificate it ends TLS, and that as cheaply as OpenSSL can be driven: all records that a
- * socket holds are read with one call and opened one after the other, all records of a turn are
- * sealed into one piece of memory and sent with one call, and an idle connection holds no buffers.
+ * With a certificate it ends TLS, and that as cheaply as OpenSSL can be driven: what a socket holds
+ * is read into OpenSSL's own buffer with one call, its records are opened one after the other, all
+ * records of a turn are sealed into one piece of memory and sent with one call, and an idle
+ * connection holds no buffers.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -52,9 +53,11 @@ static BIO_METHOD *method;
 static struct pair *dead;
 static uint8_t scratch[BENCH_SCRATCH];
 
-/* TLS: what was read and not opened yet, and what was sealed and not sent yet, of one call. */
-static uint8_t raw_in[RAW_SIZE], raw_out[RAW_SIZE];
-static size_t raw_in_at, raw_in_n, raw_out_n;
+/* TLS, within one call: whose bytes are read, whether there are more, what is sealed and not sent. */
+static struct side *reader;
+static bool drained, reader_eof;
+static uint8_t raw_out[RAW_SIZE];
+static size_t raw_out_n;
 
 /* ---- the end */
 
@@ -85,6 +88,8 @@ bury(void)
 }
 
 /* ---- out */
+
+static void side_read_tls(struct side *s);
 
 static void
 side_watch(struct side *s)
@@ -181,24 +186,28 @@ side_write_rest(struct side *s)
 		shutdown(s->fd, SHUT_WR);
 	side_watch(s);
 	side_watch(s->peer);
+	if (s->peer->ssl != NULL && SSL_has_pending(s->peer->ssl))
+		side_read_tls(s->peer); /* the socket will not tell of what OpenSSL has */
 }
 
 /* ---- TLS */
 
+/* Straight into OpenSSL's own buffer; a read that is not filled has emptied the socket. */
 static int
 tls_read(BIO *b, char *p, int size)
 {
-	size_t n = raw_in_n - raw_in_at;
+	ssize_t n;
 
 	BIO_clear_retry_flags(b);
-	if (n == 0) {
+	if (drained) {
 		BIO_set_retry_read(b);
 		return -1;
 	}
-	if (n > (size_t)size)
-		n = (size_t)size;
-	memcpy(p, raw_in + raw_in_at, n);
-	raw_in_at += n;
+	n = recv(reader->fd, p, (size_t)size, 0);
+	drained = n < size;
+	reader_eof = n == 0;
+	if (n == -1 && errno == EAGAIN)
+		BIO_set_retry_read(b);
 	return (int)n;
 }
 
@@ -243,6 +252,7 @@ tls_init(const char *certificate, const char *key)
 		bench_die("null_proxy: the certificate");
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_default_read_buffer_len(ctx, BENCH_SCRATCH);
 	SSL_CTX_set_num_tickets(ctx, 1);
 	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "null_proxy");
 	if (method == NULL || BIO_meth_set_read(method, tls_read) != 1 ||
@@ -285,51 +295,35 @@ side_read(struct side *s)
 		side_write(s->peer, scratch, (size_t)n);
 }
 
-/* Open all that came, and hand it on in as few pieces as it makes. */
+/* Open all that comes, and hand it on in as few pieces as it makes. */
 static void
-side_open_tls(struct side *s)
+side_read_tls(struct side *s)
 {
 	size_t n = 0;
 	int got, e;
 
+	reader = s;
+	drained = reader_eof = false;
 	for (;;) {
 		if (sizeof(scratch) - n < 16384) {
 			if (!side_write(s->peer, scratch, n))
 				return;
 			n = 0;
+			if (s->peer->rest != NULL)
+				break; /* it is read on when that is out */
 		}
 		got = SSL_read(s->ssl, scratch + n, (int)(sizeof(scratch) - n));
 		if (got <= 0)
 			break;
 		n += (size_t)got;
 	}
-	e = SSL_get_error(s->ssl, got);
+	e = got > 0 ? SSL_ERROR_NONE : SSL_get_error(s->ssl, got);
 	if (!side_flush_tls(s) || !side_write(s->peer, scratch, n))
 		return;
-	if (e == SSL_ERROR_ZERO_RETURN)
+	if (e == SSL_ERROR_ZERO_RETURN || reader_eof)
 		side_end(s);
-	else if (e != SSL_ERROR_WANT_READ)
+	else if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_NONE)
 		pair_end(s->pair);
-}
-
-static void
-side_read_tls(struct side *s)
-{
-	ssize_t n = recv(s->fd, raw_in, sizeof(raw_in), 0);
-
-	if (n == -1 && errno == EAGAIN)
-		return;
-	if (n == -1) {
-		pair_end(s->pair);
-		return;
-	}
-	if (n == 0) {
-		side_end(s);
-		return;
-	}
-	raw_in_at = 0;
-	raw_in_n = (size_t)n;
-	side_open_tls(s);
 }
 
 static void
