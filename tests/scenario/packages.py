@@ -62,6 +62,10 @@ def test_packages_lint_finds_nothing(t):
     assert not re.search(r"^[EW]:", said, re.M), said
     said = call(["rpmlint", "-c", REPO / "packaging/rpm/rpmlint.toml", p.spec, p.srpm, p.rpm], t.tmp)
     contains(said, "0 errors, 0 warnings")
+    # the profile is an example: only its syntax can be judged here
+    t.need("apparmor_parser")
+    call(["dpkg-deb", "-x", p.deb, t.tmp / "files"], t.tmp)
+    call(["apparmor_parser", "-Q", "-K", t.tmp / "files/usr/share/doc/wsrelayd/examples/usr.sbin.wsrelayd"], t.tmp)
 
 
 @flavours("plain")

@@ -12,7 +12,7 @@ import threading
 
 import built
 from built import call
-from harness import contains, equal, flavours, limit, wait
+from harness import REPO, contains, equal, flavours, limit, wait
 from machine import Machine
 
 INI = "/etc/wsrelayd/wsrelayd.ini"
@@ -37,7 +37,10 @@ def status_of(pid):
 
 
 def reload(m):
+    """Reloads the service; systemctl does not wait for the daemon to have done it."""
+    done = m.journal().count("reload: done")
     m.run("systemctl", "reload", "wsrelayd")
+    wait(lambda: m.journal().count("reload: done") > done, what="the end of the reload")
 
 
 @flavours("plain")
@@ -62,6 +65,9 @@ def test_systemd_units_are_clean_and_confined(t):
     m.echo()
     contains(m.page(), "<title>")
     contains(m.journal(), "is ready")
+    # what Debian's own test machines run
+    (script,) = m.put(REPO / "packaging/deb/tests/installed")
+    m.run(script)
     m.run("systemctl", "stop", "wsrelayd")
     equal((m.show("Result"), m.show("ExecMainStatus")), ("success", "0"))
 
@@ -128,6 +134,9 @@ def test_systemd_every_feature_passes_the_system_call_filter(t):
     m.echo("after", "wss://127.0.0.1:8443/ws", "-k")
     m.run("systemctl", "kill", "--kill-who=main", "--signal=USR1", "wsrelayd")
     m.echo()
+    m.write(f"{DROP_INS}/syslog.ini", "[server]\nLogTarget=syslog\n")
+    reload(m)
+    wait(lambda: "reload: done" in m.journal("_TRANSPORT=syslog"), what="a message by syslog")
     said = m.journal()
     assert "not implemented" not in said and "ENOSYS" not in said, said
     m.run("systemctl", "stop", "wsrelayd")
