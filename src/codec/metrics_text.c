@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec/metrics_text.h"
+#include "codec/ws_utf8.h"
 
 void
 metrics_text_init(struct metrics_text *m, struct buf *out)
@@ -38,6 +39,36 @@ text_escaped(struct metrics_text *m, const char *s, bool quoted)
 	}
 }
 
+static bool
+text_is_utf8(const char *s)
+{
+	uint8_t state = WS_UTF8_START;
+
+	return ws_utf8_feed(&state, (const uint8_t *)s, strlen(s)) && state == WS_UTF8_START;
+}
+
+/* A label's value.  A reader refuses the whole text for one that is not UTF-8 (a socket's path). */
+static void
+text_value(struct metrics_text *m, const char *s)
+{
+	char hex[8];
+
+	if (text_is_utf8(s)) {
+		text_escaped(m, s, true);
+		return;
+	}
+	for (; *s != '\0'; s++) {
+		char one[2] = { *s, '\0' };
+
+		if ((unsigned char)*s < 0x80) {
+			text_escaped(m, one, true);
+			continue;
+		}
+		snprintf(hex, sizeof(hex), "\\\\x%02x", (unsigned char)*s);
+		text_str(m, hex);
+	}
+}
+
 void
 metrics_text_begin(struct metrics_text *m, const struct metrics_family *f)
 {
@@ -67,7 +98,7 @@ text_sample(struct metrics_text *m, const char *suffix, const struct metrics_lab
 		text_str(m, i == 0 ? "{" : ",");
 		text_str(m, label[i].name);
 		text_str(m, "=\"");
-		text_escaped(m, label[i].value, true);
+		text_value(m, label[i].value);
 		text_str(m, "\"");
 	}
 	text_str(m, n > 0 ? "} " : " ");

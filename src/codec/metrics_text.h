@@ -29,7 +29,7 @@ struct metrics_family {
 
 struct metrics_label {
 	const char *name;  /* [a-zA-Z_][a-zA-Z0-9_]* */
-	const char *value; /* any UTF-8 text: escaped here */
+	const char *value; /* escaped here; of what is not UTF-8, bytes become \xNN */
 };
 
 struct metrics_text {

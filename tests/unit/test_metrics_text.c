@@ -63,6 +63,18 @@ START_TEST(metrics_text_escapes_values_and_help)
 }
 END_TEST
 
+START_TEST(metrics_text_shows_bytes_that_are_not_utf8)
+{
+	static const struct metrics_family f = { "f", METRICS_GAUGE, "F." };
+	const struct metrics_label v[] = { { "x", "\xc3\xa4\xff\"" }, { "y", "\xc3" }, { "z", "\xc3\xa4" } };
+
+	metrics_text_begin(&m, &f);
+	metrics_text_uint(&m, v, 3, 1);
+	text_is("# HELP f F.\n# TYPE f gauge\n"
+		"f{x=\"\\\\xc3\\\\xa4\\\\xff\\\"\",y=\"\\\\xc3\",z=\"\xc3\xa4\"} 1\n");
+}
+END_TEST
+
 START_TEST(metrics_text_histogram_is_cumulative_and_in_seconds)
 {
 	static const struct metrics_family f = { "h_seconds", METRICS_HISTOGRAM, "H." };
@@ -144,6 +156,7 @@ main(void)
 	const TTest *const cases[] = {
 		metrics_text_writes_help_type_and_samples,
 		metrics_text_escapes_values_and_help,
+		metrics_text_shows_bytes_that_are_not_utf8,
 		metrics_text_histogram_is_cumulative_and_in_seconds,
 		metrics_text_histogram_without_labels_or_values,
 		metrics_text_fails_at_the_maximum_and_without_memory,
