@@ -89,6 +89,9 @@ FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/fuzz_%)
 BENCH_SOURCES := $(sort $(wildcard tests/bench/*.c))
 BENCH_PROGRAMS := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 
+# what makes the daemon's allocations fail
+SOAK_LIB = $(BUILD)/tests/soak/refuse.so
+
 ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(MAINS)) $(UNIT_SOURCES) $(UNIT_HELPERS) \
 	$(FUZZ_SOURCES) $(FUZZ_HELPERS) tests/fuzz/replay_main.c $(BENCH_SOURCES))
 
@@ -143,6 +146,11 @@ $(BENCH_PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIB)
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(DEPS_LIBS) $(LIBS)
 
+$(SOAK_LIB): tests/soak/refuse.c $(BUILD)/obj/flags
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fPIC -shared -ftls-model=initial-exec -o $@ $<
+
 # two files that change only with what they hold: the commands, on which every object depends, and the list of sources
 $(BUILD)/obj/flags: export STAMP = $(CC) $(ALL_CPPFLAGS) $(CHECK_CFLAGS) $(ALL_CFLAGS)
 $(BUILD)/obj/sources: export STAMP = $(LIB_SOURCES)
@@ -190,7 +198,7 @@ check-plain: all unit-programs replay-programs
 
 check-build:
 	$(call look_again,$(HAVE_CHECK))
-	$(SUBMAKE) all unit-programs bench-programs
+	$(SUBMAKE) all unit-programs bench-programs soak-programs
 	$(SUBMAKE) $(ASAN) all unit-programs replay-programs
 	$(SUBMAKE) $(TSAN) all
 
@@ -213,6 +221,7 @@ need-check:
 replay-programs: $(REPLAY_PROGRAMS)
 fuzz-programs: $(FUZZ_PROGRAMS)
 bench-programs: $(BENCH_PROGRAMS)
+soak-programs: $(SOAK_LIB)
 
 # clang's warnings are those of configure's compiler only where that is clang too, so here none but the usual are asked for
 fuzz-build:
@@ -226,6 +235,9 @@ fuzz: fuzz-build
 bench: all
 	$(SUBMAKE) bench-programs
 	@WSRELAYD=$(BUILD)/wsrelayd BUILD=$(BUILD) tests/bench/run $(BENCH_ARGS)
+
+soak: all soak-programs
+	@SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(RUN_TESTS) soak:plain:$(BUILD)
 
 # all tests on an instrumented build, then which lines they reached
 cover:
@@ -364,7 +376,7 @@ help:
 	@sed -n '/^# HELP/,$$s/^#   //p' Makefile
 
 .PHONY: all run check check-unit check-fuzz check-scenario check-lint check-plain check-build check-build-unit check-build-fuzz \
-	check-build-scenario unit-programs need-check replay-programs fuzz-programs bench-programs fuzz-build fuzz bench \
+	check-build-scenario unit-programs need-check replay-programs fuzz-programs bench-programs fuzz-build fuzz bench soak soak-programs \
 	cover format lint install install-strip uninstall dist deb rpm clean distclean help FORCE
 
 # HELP
@@ -374,6 +386,7 @@ help:
 #   make check-unit      only the unit tests; also check-fuzz, check-scenario, check-lint
 #   make fuzz            fuzz each target for FUZZ_SECONDS=60 (needs clang)
 #   make bench           the benchmarks
+#   make soak            everything that goes wrong in a year, for SOAK_SECONDS=3600 (make check: 600)
 #   make cover           the tests on a build with gcov, and which lines they reach
 #   make format          clang-format over the sources
 #   make lint            every checker that is installed
