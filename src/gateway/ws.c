@@ -78,7 +78,8 @@ ws_leave(struct ws *w, struct ws_leg *leg, bool abort)
 	if (abort)
 		stream_abort(s);
 	else
-		stream_close(s, ws_config(w)->close_timeout_ms);
+		/* Behind its Close a peer says nothing more (RFC 6455 5.5.1). */
+		stream_close(s, (leg->flags & LEG_CLOSE_CAME) != 0 ? 0 : ws_config(w)->close_timeout_ms);
 }
 
 static void

@@ -687,7 +687,8 @@ h1c_op_close(struct stream *s, uint64_t linger_ms)
 	if (h1c->state == H1C_LINGER || h1c->state == H1C_DEAD)
 		return;
 	h1c_exchange_free(h1c);
-	transport_fin(&h1c->t);
+	if (linger_ms != 0 || !transport_finish(&h1c->t))
+		transport_fin(&h1c->t);
 	h1c_set_state(h1c, H1C_LINGER);
 	if ((!queued && (h1c->eof || linger_ms == 0)) || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
 		h1c_destroy(h1c, false);

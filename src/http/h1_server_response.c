@@ -309,7 +309,10 @@ h1_op_close(struct stream *s, uint64_t linger_ms)
 	s->holds = 0;
 	switch ((enum h1_state)h1c->s.carrier_state) {
 	case H1_WEBSOCKET:
-		h1_linger(h1c, linger_ms);
+		if (linger_ms == 0 && transport_finish(&h1c->c.t))
+			h1_destroy(h1c, false);
+		else
+			h1_linger(h1c, linger_ms != 0 ? linger_ms : HTTP_LINGER_MS);
 		break;
 	case H1_REQUEST:
 		h1_op_end(s);

@@ -492,7 +492,9 @@ h2_op_close(struct stream *s, uint64_t linger_ms)
 	} else if (h2s->state == H2S_REQUEST && h2s->end_sent && !h2s->end_in) {
 		h2_session_reset(h2s, NGHTTP2_NO_ERROR); /* RFC 9113 8.1 */
 	} else if (h2s->state == H2S_WEBSOCKET && !h2s->end_in) {
-		h2s->linger_at_ms = loop_now_ms(h2c->c.t.loop) + linger_ms;
+		/* A peer that is through has END_STREAM on its way. */
+		h2s->linger_at_ms = loop_now_ms(h2c->c.t.loop) +
+		    (linger_ms != 0 ? linger_ms : HTTP_LINGER_MS);
 		if (h2c->linger_at_ms == 0 || h2s->linger_at_ms < h2c->linger_at_ms) {
 			h2c->linger_at_ms = h2s->linger_at_ms;
 			h2_arm(h2c);

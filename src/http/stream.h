@@ -205,7 +205,7 @@ stream_trailers(struct stream *s, const struct http_field *field, size_t n_field
 /*
  * The user is done with the stream; what was written is still delivered and the end is sent if it was not.
  * A response that is not complete is broken off.  The carrier reads on and drops what comes for at most linger_ms, so that
- * the peer sees the last bytes and not a RST.
+ * the peer sees the last bytes and not a RST; 0: the peer has said that nothing more will come.
  */
 static inline void
 stream_close(struct stream *s, uint64_t linger_ms)

@@ -36,6 +36,8 @@
 #define LISTENER_BACKLOG 4096
 #define LISTENER_MODE 0660
 #define LISTENER_PER_TURN 64
+/* Turns in a row with as many connections as were asked for, before more are. */
+#define LISTENER_FULL 4
 #define LISTENER_RETRY_MS 100
 
 struct listener {
@@ -46,6 +48,7 @@ struct listener {
 	listener_pause_fn *paused_fn; /* may be NULL */
 	void *arg;		      /* borrowed */
 	int fd;			      /* owned; -1 once freed */
+	uint8_t batch, full;	      /* listener_adapt */
 	bool paused;
 	bool busy;	 /* in listener_accept_some: it frees, not listener_free */
 	bool passed;	 /* fd is systemd's, and never closed */
@@ -530,13 +533,29 @@ listener_accept_one(struct listener *l)
 	return l->loop != NULL;
 }
 
+/* Ask for as many as come at a time: the call that says that there are no more can be saved. */
+static void
+listener_adapt(struct listener *l, unsigned got)
+{
+	if (got < l->batch) {
+		l->batch = (uint8_t)(got > 0 ? got : 1);
+		l->full = 0;
+	} else if (++l->full == LISTENER_FULL) {
+		l->batch = l->batch < LISTENER_PER_TURN / 2 ? (uint8_t)(l->batch * 2) : LISTENER_PER_TURN;
+		l->full = 0;
+	}
+}
+
 /* The callbacks may stop the listener, and free it. */
 static void
 listener_accept_some(struct listener *l)
 {
+	unsigned got = 0;
+
 	l->busy = true;
-	for (int i = 0; i < LISTENER_PER_TURN && listener_accept_one(l); i++)
-		continue;
+	while (got < l->batch && listener_accept_one(l))
+		got++;
+	listener_adapt(l, got);
 	l->busy = false;
 	if (l->fd == -1)
 		mem_free(l);
@@ -570,6 +589,7 @@ listener_start(struct listener *l, struct loop *loop, listener_accept_fn *accept
 	if (event_add(&l->io, NULL) == -1)
 		return -1;
 	l->loop = loop;
+	l->batch = LISTENER_PER_TURN;
 	return 0;
 }
 

@@ -130,6 +130,12 @@ void transport_limit_unsent(struct transport *t, int n);
 void transport_fin(struct transport *t);
 
 /*
+ * The same for who closes then, because the peer will say nothing more: the FIN is transport_close's.  False when bytes
+ * wait for the kernel, or the connection is broken: nothing but transport_fin will do.
+ */
+bool transport_finish(struct transport *t);
+
+/*
  * The socket is a SOCK_SEQPACKET one: from now on each transport_write (of one iovec) is a packet, which keeps its boundary in the
  * queue too, and each transport_read takes one, which may be empty (IO_OK with *n 0).  Returns how many bytes fit into
  * a packet, at most max.

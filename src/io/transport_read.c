@@ -58,8 +58,18 @@ transport_on_readable(struct transport *t)
 		t->in_callback = false;
 	} while (t->fd != -1 && t->tls != NULL && t->err == 0 && tls_pending(t->tls) &&
 	    ++rounds < TLS_PENDING_ROUNDS);
-	if (rounds == TLS_PENDING_ROUNDS && t->fd != -1)
+	if (t->fd != -1 && t->eof)
+		transport_update(t);
+	else if (rounds == TLS_PENDING_ROUNDS && t->fd != -1)
 		transport_kick(t);
+}
+
+/* Nothing more will come.  Most owners close at once, which ends the waiting by itself. */
+static void
+transport_ended(struct transport *t)
+{
+	if (!t->in_callback)
+		transport_update(t);
 }
 
 static enum io_status
@@ -131,7 +141,7 @@ transport_read_clear(
 		*why = strerror(errno);
 	t->eof = true;
 	t->broken = got == -1;
-	transport_update(t);
+	transport_ended(t);
 	return got == 0 ? IO_EOF : IO_ERROR;
 }
 
@@ -146,7 +156,7 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n, const char 
 		return transport_read_clear(t, p, size, 0, n, why);
 	st = transport_read_tls(t, p, size, n, why);
 	if (t->eof)
-		transport_update(t);
+		transport_ended(t);
 	return st;
 }
 

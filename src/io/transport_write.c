@@ -166,6 +166,18 @@ transport_fin(struct transport *t)
 		transport_send_fin(t);
 }
 
+bool
+transport_finish(struct transport *t)
+{
+	if (t->fd == -1 || t->q != NULL || t->err != 0 || t->broken)
+		return false;
+	if (t->tls == NULL || t->handshaking || t->fin_sent)
+		return true;
+	tls_close_notify(t->tls);
+	t->fin_wanted = t->fin_sent = true;
+	return transport_put_tls(t) == 0 && t->q == NULL;
+}
+
 static bool
 transport_flush_packets(struct transport *t)
 {
