@@ -286,6 +286,8 @@ DATA_FILES = \
 	$(foreach f,$(wildcard docs/*.md),$f:$(docdir)/$(f:docs/%=%)) \
 	packaging/examples/socket.ini:$(docdir)/examples/socket.ini \
 	packaging/examples/credentials.conf:$(docdir)/examples/credentials.conf \
+	packaging/monitoring/grafana-dashboard.json:$(docdir)/examples/grafana-dashboard.json \
+	packaging/monitoring/wsrelayd.rules.yml:$(docdir)/examples/wsrelayd.rules.yml \
 	packaging/apparmor/usr.sbin.wsrelayd.in:$(docdir)/examples/usr.sbin.wsrelayd
 ifneq ($(systemdsystemunitdir),)
 DATA_FILES += \

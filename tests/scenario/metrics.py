@@ -1,5 +1,6 @@
 """GET /metrics: well-formed, and right: every counter is compared with traffic that the test made."""
 
+import re
 import shutil
 import signal
 import ssl
@@ -64,6 +65,14 @@ def forward(name, listener, *keys, backend=(), action="forward"):
 # ---- the text
 
 
+def documented(t):
+    """docs/metrics.md: {name: (type, labels)}; tests/lint/metrics compares it with the sources."""
+    rows = re.findall(
+        r"^\| `((?:wsrelayd|process)_\w+)` \| (\w+) \|([^|]*)\|", (t.repo / "docs" / "metrics.md").read_text(), re.M
+    )
+    return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
 @tag("tsan")
 def test_metrics_text_is_well_formed(t):
     ini = (
@@ -78,6 +87,13 @@ def test_metrics_text_is_well_formed(t):
     equal(now.some("wsrelayd_build_info"), {t.call("--version").stdout.split()[1]: 1})
     equal(set(now.some("wsrelayd_backend_up")), {("127.0.0.1:1", "b.1"), (f'unix:{t.tmp}/q"b\\s', "b.1")})
     equal(len(now.series("wsrelayd_worker_connections")), 3)
+    docs = documented(t)
+    equal(set(now.families), set(docs) - {"process_virtual_memory_max_bytes"}, "the families")
+    for name, (kind, labels) in docs.items():
+        if name in now.families:
+            equal(now.families[name].type, kind, name)
+            for _, has in now.families[name].samples:
+                equal({label for label, _ in has} - {"le"}, labels, name)
     if shutil.which("promtool"):
         conn = connect(t, t.tmp / "admin.sock")
         done = subprocess.run(["promtool", "check", "metrics"], input=conn.request(target="/metrics").body,
