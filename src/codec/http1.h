@@ -139,6 +139,9 @@ bool http_trailer_allowed(struct span name);
 const struct http_field *http_head_find(const struct http_head *h, const char *name);
 size_t http_head_count(const struct http_head *h, const char *name);
 
+/* Keep-Alive: timeout=N of a response, in seconds; false: it does not say, or not well.  Of several the least. */
+bool http_head_keep_alive_s(const struct http_head *h, uint64_t *seconds);
+
 /* Whether any field of that name has the token in its comma-separated list. */
 bool http_head_list_has(const struct http_head *h, const char *name, const char *token);
 

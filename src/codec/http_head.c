@@ -56,6 +56,31 @@ http_head_list_has(const struct http_head *h, const char *name, const char *toke
 	return false;
 }
 
+bool
+http_head_keep_alive_s(const struct http_head *h, uint64_t *seconds)
+{
+	static const struct span timeout = SPAN_LIT("timeout=");
+	struct span list, item;
+	uint64_t n;
+	bool said = false;
+
+	for (size_t i = 0; i < h->n_fields; i++) {
+		if (!span_eq_nocase(h->field[i].name, SPAN_LIT("Keep-Alive")))
+			continue;
+		list = h->field[i].value;
+		while (span_next_item(&list, &item)) {
+			if (item.n <= timeout.n ||
+			    !span_eq_nocase((struct span){ item.p, timeout.n }, timeout) ||
+			    !http_parse_length(
+				(struct span){ item.p + timeout.n, item.n - timeout.n }, &n))
+				continue;
+			*seconds = said && *seconds < n ? *seconds : n;
+			said = true;
+		}
+	}
+	return said;
+}
+
 static bool
 head_name_in(struct span name, const struct span *list, size_t n)
 {

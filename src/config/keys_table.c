@@ -175,7 +175,8 @@ const struct config_key config_keys[] = {
 	{ ROUTE("DocumentRoot", document_root), .type = CONFIG_T_STRING, .def = "",
 	    .accept = config_accept_any, .expected = "the path of a folder",
 	    .doc = "Folder for static. The part of the path that the route's prefix matched is not "
-		   "part of the file's name." },
+		   "part of the file's name. When it is a link that is moved, the new folder is "
+		   "served within a second." },
 
 	/* [websocket], and [route NAME] */
 	{ WEBSOCKET("AllowedOrigins", allowed_origins), .type = CONFIG_T_ORIGINS, .def = "",
@@ -209,11 +210,13 @@ const struct config_key config_keys[] = {
 	    .doc = "The oldest that a WebSocket may get: Close 1001; 0 or infinity is no limit." },
 	{ WEBSOCKET("MessageRate", message_rate), .type = CONFIG_T_UINT, .max = 1000000000,
 	    .def = "0",
-	    .doc = "Messages a second from the client of one WebSocket, PINGs and PONGs among them; a "
-		   "second's worth may come at once; 0 is no limit." },
+	    .doc =
+		"Messages a second from the client of one WebSocket, PINGs and PONGs among them; a "
+		"second's worth may come at once; 0 is no limit." },
 	{ WEBSOCKET("ByteRate", byte_rate), .type = CONFIG_T_SIZE, .max = GIB(1024), .def = "0",
-	    .doc = "Bytes a second from the client of one WebSocket, frame headers too, after decompression "
-		   "where Compression=edge; a second's worth may come at once; 0 is no limit." },
+	    .doc =
+		"Bytes a second from the client of one WebSocket, frame headers too, after decompression "
+		"where Compression=edge; a second's worth may come at once; 0 is no limit." },
 	{ WEBSOCKET("RateAction", rate_action), .type = CONFIG_T_ENUM, .words = rate_words,
 	    .def = "delay",
 	    .doc = "Past the rate: delay (the client is not read for a while) or close (1008)." },

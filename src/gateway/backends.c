@@ -35,6 +35,7 @@ struct backends_address {
 	_Atomic unsigned state; /* changed under lock */
 	_Atomic unsigned fails; /* in a row; changed under lock */
 	_Atomic uint64_t connections;
+	_Atomic uint64_t idle;		/* that wait in pools */
 	_Atomic uint64_t rest_until_ms; /* changed under lock */
 	pthread_mutex_t lock;
 	char name[]; /* the backend's */
@@ -318,6 +319,37 @@ backends_release(struct backends_address *a)
 	if (a == NULL)
 		return;
 	atomic_fetch_sub_explicit(&a->connections, 1, memory_order_relaxed);
+	backends_unref(a);
+}
+
+/* ---- connections that wait ---- */
+
+bool
+backends_is_crowded(const struct backends_address *a, const struct config_backend *cb)
+{
+	return cb->max_connections != 0 &&
+	    atomic_load_explicit(&a->connections, memory_order_relaxed) +
+		atomic_load_explicit(&a->idle, memory_order_relaxed) >
+	    cb->max_connections;
+}
+
+bool
+backends_idle_begin(struct backends_address *a, const struct config_backend *cb)
+{
+	/* Its pick is about to go: the sum stays as it is. */
+	if (backends_is_crowded(a, cb))
+		return false;
+	atomic_fetch_add_explicit(&a->idle, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+	return true;
+}
+
+void
+backends_idle_end(void *arg)
+{
+	struct backends_address *a = arg;
+
+	atomic_fetch_sub_explicit(&a->idle, 1, memory_order_relaxed);
 	backends_unref(a);
 }
 

@@ -49,6 +49,17 @@ enum backends_verdict backends_pick(const struct config *c, const struct config_
 /* The connection is over; NULL is nothing. */
 void backends_release(struct backends_address *a);
 
+/*
+ * Behind a response, while the pick is still held: its connection may wait for another request if that is no
+ * more than MaxConnections of them, busy and waiting ones together.  True: it is counted as waiting until
+ * backends_idle_end (whose argument is the address).
+ */
+bool backends_idle_begin(struct backends_address *a, const struct config_backend *cb);
+void backends_idle_end(void *a);
+
+/* Whether one more connection is too many because of those that wait. */
+bool backends_is_crowded(const struct backends_address *a, const struct config_backend *cb);
+
 const struct addr *backends_addr(const struct backends_address *a);
 
 enum backends_outcome {

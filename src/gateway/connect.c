@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "gateway/announce.h"
 #include "gateway/connect.h"
+#include "http/h1_pool.h"
 #include "io/dial.h"
 
 void
@@ -149,6 +150,9 @@ connect_dial(struct connect *c)
 		return false;
 	}
 	c->dial_us = clock_mono_us();
+	/* What waits for a request gives way to who needs a connection of its own. */
+	if (backends_is_crowded(c->ss->backend, cb))
+		h1_pool_drop(gw->pool, backends_addr(c->ss->backend));
 	c->dial = dial_start(gw->env.loop, gw->env.resolver, backends_addr(c->ss->backend),
 	    cb->protocol == CONFIG_PROTOCOL_PACKET, cb->connect_timeout_ms, connect_on_dialled, c);
 	if (c->dial == NULL)

@@ -1,4 +1,5 @@
 /* Heads of forwarded handshakes.  See forward_head.h. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -214,6 +215,47 @@ maker_request(struct head_maker *m, const struct http_head *head, struct h1_requ
 		maker_field(m, SPAN_LIT("Expect"), SPAN_LIT("100-continue"));
 }
 
+bool
+forward_head_counts(const struct http_head *head)
+{
+	static const struct span counting[] = { SPAN_LIT("OPTIONS"), SPAN_LIT("TRACE") };
+
+	return NAME_IN(head->method, counting);
+}
+
+/* One hop less; what is no number is none of ours. */
+static void
+maker_max_forwards(struct head_maker *m, const struct http_field *f)
+{
+	char digits[24];
+	uint64_t left;
+
+	if (http_parse_length(f->value, &left) && left > 0) {
+		snprintf(digits, sizeof(digits), "%llu", (unsigned long long)left - 1);
+		maker_field(m, f->name, span_from_str(digits));
+	} else {
+		maker_field(m, f->name, f->value);
+	}
+}
+
+static void
+maker_end_to_end(struct head_maker *m, const struct http_head *head)
+{
+	bool counts = forward_head_counts(head);
+
+	for (size_t i = 0; i < head->n_fields; i++) {
+		const struct http_field *f = &head->field[i];
+
+		if (request_field_rebuilt(f->name) || forwarded_is(f->name) ||
+		    stays_behind(head, f->name))
+			continue;
+		if (counts && span_eq_nocase(f->name, SPAN_LIT("Max-Forwards")))
+			maker_max_forwards(m, f);
+		else
+			maker_field(m, f->name, f->value);
+	}
+}
+
 struct forward_head *
 forward_head_new(const struct stream_info *info, const struct stream_request *r,
     const struct config_route *route)
@@ -236,13 +278,7 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 		if (out.query.p == NULL)
 			m.failed = true;	/* never at offset 0: the method stands there */
 	}
-	for (size_t i = 0; i < head->n_fields; i++) {
-		if (request_field_rebuilt(head->field[i].name) ||
-		    forwarded_is(head->field[i].name) ||
-		    stays_behind(head, head->field[i].name))
-			continue;
-		maker_field(&m, head->field[i].name, head->field[i].value);
-	}
+	maker_end_to_end(&m, head);
 	if (out.websocket && route->ws.compression == CONFIG_COMPRESSION_PASSTHROUGH)
 		maker_extensions(&m, head);
 	if (out.websocket)

@@ -27,6 +27,9 @@ struct forward_head {
 struct forward_head *forward_head_new(const struct stream_info *info, const struct stream_request *r,
     const struct config_route *route);
 
+/* Whether Max-Forwards counts for the request: each hop takes one off (RFC 9110 7.6.2). */
+bool forward_head_counts(const struct http_head *head);
+
 /*
  * Judge a backend's 101: only an offered subprotocol (RFC 6455 4.1).  Its extensions are extension_judge's.
  * NULL, or what is wrong; *subprotocol is the one chosen (n 0: none), borrowed from h.

@@ -13,6 +13,7 @@
 #include "gateway/extension.h"
 #include "gateway/session.h"
 #include "gateway/static.h"
+#include "gateway/static_roots.h"
 #include "http/h1_pool.h"
 #include "policy/client.h"
 #include "policy/origin.h"
@@ -82,7 +83,7 @@ gateway_static(struct gateway *gw, struct stream *s, const struct stream_request
 		return;
 	}
 	session_init(ss, gw, SESSION_STATIC, s, r, route);
-	static_start(gw->env.loop, s, r, route, gateway_static_done, ss);
+	static_start(gw->env.loop, gw->roots, s, r, route, gateway_static_done, ss);
 }
 
 /* The checks that every WebSocket route makes, in the order of the contract. */
@@ -274,7 +275,11 @@ gateway_new(const struct gateway_env *env)
 		return NULL;
 	gw->env = *env;
 	gw->no_route = counters_no_route(env->counters);
-	if ((gw->pool = h1_pool_new(env->loop)) == NULL) {
+	gw->pool = h1_pool_new(env->loop);
+	gw->roots = static_roots_new(env->loop);
+	if (gw->pool == NULL || gw->roots == NULL) {
+		h1_pool_free(gw->pool);
+		static_roots_free(gw->roots);
 		mem_free(gw);
 		return NULL;
 	}
@@ -299,6 +304,7 @@ gateway_free(struct gateway *gw)
 		return;
 	loop_timer_stop(gw->env.loop, &gw->drain.timer);
 	h1_pool_free(gw->pool);
+	static_roots_free(gw->roots);
 	ws_edge_worker_free(gw->edge);
 	while ((slot = gw->readers) != NULL) {
 		gw->readers = slot->next;

@@ -90,8 +90,11 @@ proxy_finish(struct proxy *f)
 {
 	struct stream *s = f->ss.s;
 
-	if (f->b != NULL)
-		h1_pool_put(f->ss.gw->pool, backends_addr(f->ss.backend), f->b);
+	if (f->b != NULL && backends_idle_begin(f->ss.backend, f->ss.route->backend))
+		h1_pool_put(f->ss.gw->pool, backends_addr(f->ss.backend), f->b, backends_idle_end,
+		    f->ss.backend);
+	else if (f->b != NULL)
+		stream_close(f->b, 0);
 	f->b = NULL;
 	stream_end(s);
 	proxy_end(f, f->status, SESSION_BY_NONE, NULL);
@@ -483,6 +486,29 @@ proxy_reuse(struct proxy *f)
 	return true;
 }
 
+/* A request that is to go no further: its final recipient is the gateway (RFC 9110 7.6.2). */
+static bool
+proxy_is_last(const struct http_head *head)
+{
+	const struct http_field *f = http_head_find(head, "Max-Forwards");
+	uint64_t left;
+
+	return f != NULL && forward_head_counts(head) && http_parse_length(f->value, &left) &&
+	    left == 0;
+}
+
+static void
+proxy_answer_last(struct proxy *f, const struct http_head *head)
+{
+	bool options = span_eq(head->method, SPAN_LIT("OPTIONS"));
+
+	/* What a request came with is not shown, which TRACE would. */
+	proxy_end(f,
+	    reply_send(f->ss.s, options ? REPLY_LAST : REPLY_NOT_IMPLEMENTED, false,
+		options ? "this is the gateway" : "the gateway does not answer TRACE"),
+	    SESSION_BY_GATEWAY, "Max-Forwards is 0");
+}
+
 void
 proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route)
@@ -504,6 +530,10 @@ proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r
 	    (r->head->body == HTTP_BODY_LENGTH && r->head->content_length == 0);
 	f->expects = r->head->expect_continue && !f->complete;
 	stream_attach(s, &proxy_client_events, f);
+	if (proxy_is_last(r->head)) {
+		proxy_answer_last(f, r->head);
+		return;
+	}
 	stream_hold(s, STREAM_HOLD_BACKEND);
 	if ((f->head = forward_head_new(stream_info(s), r, route)) == NULL) {
 		proxy_refuse(

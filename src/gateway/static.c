@@ -26,6 +26,7 @@
 #include "gateway/static.h"
 #include "gateway/static_name.h"
 #include "gateway/static_open.h"
+#include "gateway/static_roots.h"
 #include "http/reply.h"
 
 /* The first piece, from the stack. */
@@ -136,12 +137,13 @@ static_set_validators(struct static_answer *a, const struct stat *sb)
 }
 
 static enum static_verdict
-static_open_name(
-    struct static_answer *a, const struct config_route *route, const char *name, bool is_index)
+static_open_name(struct static_answer *a, struct static_roots *roots,
+    const struct config_route *route, const char *name, bool is_index)
 {
+	int root = static_roots_get(roots, route->document_root);
 	struct stat sb;
 
-	if ((a->fd = static_open(route->document_root, name)) == -1)
+	if (root == -1 || (a->fd = static_open(root, name)) == -1)
 		return static_verdict_errno(errno);
 	if (fstat(a->fd, &sb) == -1)
 		return STATIC_BROKEN;
@@ -156,7 +158,7 @@ static_open_name(
 }
 
 static enum static_verdict
-static_find(struct static_answer *a, const struct config_route *route)
+static_find(struct static_answer *a, struct static_roots *roots, const struct config_route *route)
 {
 	char name[STATIC_NAME_MAX + sizeof("/index.html")];
 	struct span method = a->head->method;
@@ -176,7 +178,7 @@ static_find(struct static_answer *a, const struct config_route *route)
 	}
 	if (is_dir)
 		strcat(name, name[0] != '\0' ? "/index.html" : "index.html");
-	return static_open_name(a, route, name, is_dir);
+	return static_open_name(a, roots, route, name, is_dir);
 }
 
 /* ---- conditions (RFC 9110 13.2.2) and range (RFC 9110 14.2) */
@@ -557,15 +559,16 @@ static_refuse(struct stream *s, const struct static_answer *a, enum static_verdi
 }
 
 void
-static_start(struct loop *loop, struct stream *s, const struct stream_request *r,
-    const struct config_route *route, static_done_fn *done, void *arg)
+static_start(struct loop *loop, struct static_roots *roots, struct stream *s,
+    const struct stream_request *r, const struct config_route *route, static_done_fn *done,
+    void *arg)
 {
 	struct static_answer a = { .head = r->head, .fd = -1 };
 	struct static_file *f = NULL;
 	enum static_verdict v;
 
 	a.is_head = span_eq(r->head->method, SPAN_LIT("HEAD"));
-	v = static_find(&a, route);
+	v = static_find(&a, roots, route);
 	if ((v == STATIC_FOUND || v == STATIC_MOVED) &&
 	    (static_make_answer(&a, v) == -1 ||
 		(f = static_file_new(loop, s, &a, done, arg)) == NULL))

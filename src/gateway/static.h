@@ -5,6 +5,8 @@
 #include "http/stream.h"
 #include "io/loop.h"
 
+struct static_roots;
+
 /*
  * The response is finished or broken; exactly once.  status: what was sent; body_bytes: of the
  * body, as handed to the carrier; complete: all of the response went out as far as the kernel's
@@ -20,7 +22,8 @@ typedef void static_done_fn(void *arg, unsigned status, uint64_t body_bytes, boo
  * path's last segment.  A folder is its index.html; without the final slash, it is 301 to the
  * path with one (exact route: 404).  Hidden files (".name") but .well-known are not there.
  */
-void static_start(struct loop *loop, struct stream *s, const struct stream_request *r,
-    const struct config_route *route, static_done_fn *done, void *arg);
+void static_start(struct loop *loop, struct static_roots *roots, struct stream *s,
+    const struct stream_request *r, const struct config_route *route, static_done_fn *done,
+    void *arg);
 
 #endif

@@ -2,9 +2,8 @@
  * Opening static files.  Any thread; called by gateway/static.c only.
  *
  * The kernel resolves the whole name beneath DocumentRoot in one step, so that
- * there is no time between a check and its use.  DocumentRoot itself may be a
- * link and is looked up anew for each request: a release can be switched by
- * moving a link.
+ * there is no time between a check and its use.  DocumentRoot itself, which may be a
+ * link, is static_roots.c's.
  */
 #include "gateway/static_open.h"
 
@@ -95,18 +94,10 @@ static_open_walk(int root, const char *name)
 }
 
 int
-static_open(const char *root, const char *name)
+static_open(int root, const char *name)
 {
-	int dir, fd, err;
+	int fd = static_openat2(root, name);
 
-	if ((dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC)) == -1)
-		return -1;
-	fd = static_openat2(dir, name);
 	/* EPERM: what some container's seccomp filter says to what it does not know. */
-	if (fd == -1 && (errno == ENOSYS || errno == EPERM))
-		fd = static_open_walk(dir, name);
-	err = errno;
-	close(dir);
-	errno = err;
-	return fd;
+	return fd == -1 && (errno == ENOSYS || errno == EPERM) ? static_open_walk(root, name) : fd;
 }

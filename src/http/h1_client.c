@@ -395,6 +395,19 @@ h1c_read_payload(struct h1_client *h1c)
 
 /* ---- the response's head */
 
+/* What the backend says of its own patience; a second of it or none is not worth to be waited for. */
+static void
+h1c_note_keep_alive(struct h1_client *h1c, const struct http_head *h)
+{
+	uint64_t s;
+
+	h1c->keep_s = KEEP_UNSAID;
+	if (!h1c->keep || !http_head_keep_alive_s(h, &s))
+		return;
+	h1c->keep_s = s < KEEP_UNSAID ? (uint8_t)s : KEEP_UNSAID - 1;
+	h1c->keep = s > 0;
+}
+
 /* The final head goes up; true when what is behind it is wanted. */
 static bool
 h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
@@ -411,6 +424,7 @@ h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
 	x->body = http1_response_body(h, x->is_head ? SPAN_LIT("HEAD") : SPAN_LIT("GET"));
 	x->body_left = h->content_length;
 	h1c->keep &= h->keep_alive && x->body != HTTP_BODY_EOF;
+	h1c_note_keep_alive(h1c, h);
 	h1c_set_state(h1c, h->status == 101 ? H1C_OPEN : H1C_BODY);
 	h1c->s.ev->response(&h1c->s, h);
 	return h1c->state == H1C_OPEN || h1c->state == H1C_BODY;

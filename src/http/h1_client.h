@@ -76,6 +76,12 @@ bool h1_client_answered(const struct stream *s);
 bool h1_client_keep(struct stream *s, const struct stream_events *ev, void *user);
 
 /*
+ * How long it may wait, so that the backend does not close it first: less than its "Keep-Alive: timeout=" by
+ * a fifth, at most a second; unsaid_ms where it said nothing.
+ */
+uint64_t h1_client_keep_ms(const struct stream *s, uint64_t unsaid_ms);
+
+/*
  * Send another request on a connection that waits, as h1_client_start does.  0, or -1: the
  * connection is no longer good, or there is no memory, or the request is not clean; the stream
  * is over.

@@ -51,6 +51,9 @@ struct h1_exchange {
 	char accept[WS_ACCEPT_N + 1]; /* what the 101 must have */
 };
 
+/* Of keep_s; more than that is as good as the most. */
+#define KEEP_UNSAID 255
+
 struct h1_client {
 	/* First, as it is overwritten when the struct waits to be freed; owned, may be NULL. */
 	struct h1_exchange *x;
@@ -61,6 +64,7 @@ struct h1_client {
 	bool eof;      /* the peer's FIN came */
 	bool answered; /* a byte of a response came */
 	bool keep;     /* both sides want the connection to live on behind this response */
+	uint8_t keep_s; /* how long the backend said that it keeps it, or KEEP_UNSAID */
 };
 
 /* One for each forwarded WebSocket. */

@@ -302,6 +302,16 @@ h1c_is_quiet(struct h1_client *h1c)
 	return h1c->t.err == 0 && transport_read(&h1c->t, &c, 1, &n, NULL) == IO_AGAIN;
 }
 
+uint64_t
+h1_client_keep_ms(const struct stream *s, uint64_t unsaid_ms)
+{
+	uint64_t said_ms = (uint64_t)h1c_of_stream(s)->keep_s * 1000;
+
+	if (h1c_of_stream(s)->keep_s == KEEP_UNSAID)
+		return unsaid_ms;
+	return said_ms - (said_ms < 5000 ? said_ms / 5 : 1000);
+}
+
 bool
 h1_client_keep(struct stream *s, const struct stream_events *ev, void *user)
 {

@@ -19,6 +19,8 @@ struct h1_pool_entry {
 	struct stream *s;		    /* owned */
 	struct loop_timer timer;
 	struct h1_pool_host *host; /* borrowed */
+	void (*gone)(void *arg);   /* NULL: nobody cares */
+	void *arg;		   /* borrowed */
 };
 
 struct h1_pool_host {
@@ -95,6 +97,8 @@ h1_pool_unlink(struct h1_pool_entry *e)
 	h->n--;
 	h->pool->n--;
 	h1_pool_check_host(h);
+	if (e->gone != NULL)
+		e->gone(e->arg);
 	loop_timer_stop(loop, &e->timer);
 	loop_object_free_later(loop, e);
 }
@@ -166,24 +170,34 @@ h1_pool_drop_oldest(struct h1_pool_host *h)
 }
 
 void
-h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s)
+h1_pool_drop(struct h1_pool *p, const struct addr *to)
 {
+	struct h1_pool_host *h = h1_pool_find(p, to);
+
+	if (h != NULL)
+		h1_pool_drop_oldest(h);
+}
+
+void
+h1_pool_put(
+    struct h1_pool *p, const struct addr *to, struct stream *s, void (*gone)(void *arg), void *arg)
+{
+	uint64_t ms = h1_client_keep_ms(s, H1_POOL_IDLE_MS);
 	struct h1_pool_entry *e = NULL;
 	struct h1_pool_host *h;
 
 	if (p->n >= H1_POOL_MAX || (e = loop_object(p->loop, sizeof(*e))) == NULL ||
-	    !h1_client_keep(s, &h1_pool_events, e)) {
+	    !h1_client_keep(s, &h1_pool_events, e) || (h = h1_pool_host(p, to)) == NULL) {
 		if (e != NULL)
 			loop_object_free_later(p->loop, e);
 		stream_close(s, 0);
-		return;
-	}
-	if ((h = h1_pool_host(p, to)) == NULL) {
-		stream_close(s, 0);
-		loop_object_free_later(p->loop, e);
+		if (gone != NULL)
+			gone(arg);
 		return;
 	}
 	e->s = s;
+	e->gone = gone;
+	e->arg = arg;
 	e->host = h;
 	if ((e->next = h->first) != NULL)
 		e->next->prev = &e->next;
@@ -192,7 +206,8 @@ h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s)
 	h->n++;
 	p->n++;
 	e->timer.fn = h1_pool_on_timer;
-	loop_timer_arm(p->loop, &e->timer, loop_now_ms(p->loop) + H1_POOL_IDLE_MS);
+	loop_timer_arm(p->loop, &e->timer,
+	    loop_now_ms(p->loop) + (ms < H1_POOL_IDLE_MAX_MS ? ms : H1_POOL_IDLE_MAX_MS));
 	if (h->n > H1_POOL_PER_ADDRESS)
 		h1_pool_drop_oldest(h);
 }

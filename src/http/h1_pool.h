@@ -2,9 +2,10 @@
  * Connections to http backends that wait for their next request: one pool for
  * each worker, kept apart by address.  One thread.
  *
- * At most H1_POOL_PER_ADDRESS for an address and H1_POOL_MAX in all wait; each for
- * H1_POOL_IDLE_MS, less than the 5 s after which common servers (Node, Apache) close, so that a
- * request seldom meets a connection that is on its way out.
+ * At most H1_POOL_PER_ADDRESS for an address and H1_POOL_MAX in all wait; each for somewhat less than
+ * the backend said that it keeps it, at most H1_POOL_IDLE_MAX_MS, or else for H1_POOL_IDLE_MS: less
+ * than the 5 s after which common servers (Node, Apache) close, so that a request seldom meets a
+ * connection that is on its way out.
  */
 #ifndef HTTP_H1_POOL_H
 #define HTTP_H1_POOL_H
@@ -15,6 +16,7 @@
 #define H1_POOL_PER_ADDRESS 64
 #define H1_POOL_MAX 1024
 #define H1_POOL_IDLE_MS 4000
+#define H1_POOL_IDLE_MAX_MS 60000
 
 struct h1_pool;
 
@@ -30,9 +32,15 @@ struct stream *h1_pool_start(struct h1_pool *p, const struct addr *to, const str
 
 /*
  * The user is done with a stream of h1_client whose response is over: its connection waits for
- * the next request to this address if it can, else it is closed.  The stream is over.
+ * the next request to this address if it can, else it is closed.  The stream is over.  gone(arg)
+ * is called once, when the connection waits no more (taken, closed or dead), or at once; NULL:
+ * nobody cares.
  */
-void h1_pool_put(struct h1_pool *p, const struct addr *to, struct stream *s);
+void h1_pool_put(
+    struct h1_pool *p, const struct addr *to, struct stream *s, void (*gone)(void *arg), void *arg);
+
+/* Close the one that has waited longest for this address, so that another connection has room. */
+void h1_pool_drop(struct h1_pool *p, const struct addr *to);
 
 size_t h1_pool_count(const struct h1_pool *p); /* connections that wait */
 

@@ -10,6 +10,7 @@ struct reply_kind {
 };
 
 static const struct reply_kind reply_kinds[] = {
+	[REPLY_LAST] = { 200, 200, false, NULL, NULL },
 	[REPLY_BAD_REQUEST] = { 400, 400, true, NULL, NULL },
 	[REPLY_ORIGIN_REFUSED] = { 403, 403, false, NULL, NULL },
 	[REPLY_FORBIDDEN] = { 403, 403, false, NULL, NULL },

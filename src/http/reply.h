@@ -8,22 +8,23 @@
 #include "http/stream.h"
 
 enum reply {
-	REPLY_BAD_REQUEST,		/* 400 */
-	REPLY_ORIGIN_REFUSED,		/* 403 */
-	REPLY_FORBIDDEN,		/* 403: static file that may not be read */
-	REPLY_NO_ROUTE,			/* 404 */
-	REPLY_NOT_FOUND,		/* 404: no such file */
-	REPLY_METHOD,			/* 405 with Allow: GET, HEAD */
-	REPLY_NOT_WEBSOCKET,		/* 426 with Upgrade: websocket; HTTP/2: 400 */
-	REPLY_WS_VERSION,		/* 426 with Sec-WebSocket-Version: 13; HTTP/2: 400 with the same field */
-	REPLY_WS_BAD,			/* 400 and the connection is closed */
-	REPLY_REQUEST_TIMEOUT,		/* 408 and the connection is closed */
-	REPLY_TOO_MANY,			/* 429 */
-	REPLY_INTERNAL,			/* 500 */
-	REPLY_NOT_IMPLEMENTED,		/* 501 */
-	REPLY_BAD_GATEWAY,		/* 502 */
-	REPLY_UNAVAILABLE,		/* 503 with Retry-After */
-	REPLY_GATEWAY_TIMEOUT,		/* 504 */
+	REPLY_LAST,	      /* 200 to OPTIONS that is to go no further */
+	REPLY_BAD_REQUEST,    /* 400 */
+	REPLY_ORIGIN_REFUSED, /* 403 */
+	REPLY_FORBIDDEN,      /* 403: static file that may not be read */
+	REPLY_NO_ROUTE,	      /* 404 */
+	REPLY_NOT_FOUND,      /* 404: no such file */
+	REPLY_METHOD,	      /* 405 with Allow: GET, HEAD */
+	REPLY_NOT_WEBSOCKET,  /* 426 with Upgrade: websocket; HTTP/2: 400 */
+	REPLY_WS_VERSION, /* 426 with Sec-WebSocket-Version: 13; HTTP/2: 400 with the same field */
+	REPLY_WS_BAD,	  /* 400 and the connection is closed */
+	REPLY_REQUEST_TIMEOUT, /* 408 and the connection is closed */
+	REPLY_TOO_MANY,	       /* 429 */
+	REPLY_INTERNAL,	       /* 500 */
+	REPLY_NOT_IMPLEMENTED, /* 501 */
+	REPLY_BAD_GATEWAY,     /* 502 */
+	REPLY_UNAVAILABLE,     /* 503 with Retry-After */
+	REPLY_GATEWAY_TIMEOUT, /* 504 */
 };
 
 const char *reply_reason(unsigned status);	/* the standard phrase; "" when unknown */

@@ -25,10 +25,19 @@ on_bytes(struct stream *s, uint8_t *p, size_t n)
 	(void)s, (void)p, (void)n;
 }
 
+static unsigned n_gone;
+
+static void
+on_gone(void *arg)
+{
+	(void)arg;
+	n_gone++;
+}
+
 static void
 on_end(struct stream *s)
 {
-	h1_pool_put(pool, put_to, s);
+	h1_pool_put(pool, put_to, s, on_gone, NULL);
 }
 
 static void
@@ -188,6 +197,64 @@ START_TEST(h1_pool_keeps_so_many_for_an_address)
 }
 END_TEST
 
+START_TEST(h1_pool_tells_what_waits_no_more)
+{
+	int taken, dropped, unfit, ended;
+	struct stream *s;
+
+	begin();
+	n_gone = 0;
+	dropped = put(&addr_a, OK);
+	ended = put(&addr_a, OK);
+	taken = put(&addr_a, OK);
+	ck_assert_uint_eq(n_gone, 0);
+	unfit = put(&addr_a, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	ck_assert_uint_eq(n_gone, 1);
+	ck_assert_ptr_nonnull(s = get(&addr_a));
+	ck_assert_uint_eq(n_gone, 2);
+	stream_abort(s);
+	h1_pool_drop(pool, &addr_a);
+	h1_pool_drop(pool, &addr_b);
+	ck_assert_uint_eq(n_gone, 3);
+	ck_assert(at_eof(dropped) && at_eof(taken) && !at_eof(ended));
+	close(taken), close(dropped), close(unfit), close(ended);
+	finish();
+	ck_assert_uint_eq(n_gone, 4);
+}
+END_TEST
+
+/* A fifth less than its word, and none at all where that is nothing. */
+START_TEST(h1_pool_believes_the_backend_how_long_it_keeps)
+{
+	uint64_t until;
+	int peer;
+
+	begin();
+	peer = put(&addr_a,
+	    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: max=9, Timeout=2\r\n\r\n");
+	until = loop_now_ms(loop) + 1600;
+	while (loop_now_ms(loop) < until - 500)
+		unit_loop_turns(loop, 1);
+	ck_assert_uint_eq(h1_pool_count(pool), 1);
+	while (h1_pool_count(pool) > 0 && loop_now_ms(loop) < until + 1600)
+		unit_loop_turns(loop, 1);
+	ck_assert(at_eof(peer));
+	close(peer);
+	peer =
+	    put(&addr_a, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=0\r\n\r\n");
+	ck_assert_uint_eq(h1_pool_count(pool), 0);
+	close(peer);
+	peer =
+	    put(&addr_a, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=100\r\n\r\n");
+	until = loop_now_ms(loop) + H1_POOL_IDLE_MS + 1000;
+	while (loop_now_ms(loop) < until)
+		unit_loop_turns(loop, 1);
+	ck_assert_uint_eq(h1_pool_count(pool), 1);
+	close(peer);
+	finish();
+}
+END_TEST
+
 START_TEST(h1_pool_ends_what_waits_too_long)
 {
 	uint64_t until;
@@ -266,6 +333,8 @@ main(void)
 	tcase_add_loop_test(tc, h1_pool_notices_that_a_connection_is_dead, 0, 2);
 	tcase_add_loop_test(tc, h1_pool_drops_a_connection_that_says_something, 0, 2);
 	tcase_add_test(tc, h1_pool_keeps_so_many_for_an_address);
+	tcase_add_test(tc, h1_pool_tells_what_waits_no_more);
+	tcase_add_test(tc, h1_pool_believes_the_backend_how_long_it_keeps);
 	tcase_add_test(tc, h1_pool_ends_what_waits_too_long);
 	tcase_add_test(tc, h1_pool_closes_all_at_its_end);
 	tcase_add_test(tc, h1_pool_survives_without_memory);

@@ -43,6 +43,31 @@ START_TEST(http_head_list_has_looks_into_all_fields_of_the_name)
 }
 END_TEST
 
+START_TEST(http_head_reads_keep_alives_timeout)
+{
+	static const struct {
+		const char *fields;
+		int s; /* -1: not said */
+	} rows[] = {
+		{ "", -1 },
+		{ "Keep-Alive: max=5\r\n", -1 },
+		{ "Keep-Alive: timeout\r\n", -1 },
+		{ "Keep-Alive: timeout=\r\n", -1 },
+		{ "Keep-Alive: timeout=x, timeout=-1, timeout=5x\r\n", -1 },
+		{ "Keep-Alive: timeout=5\r\n", 5 },
+		{ "keep-alive: max=3 , TIMEOUT=0 , x\r\n", 0 },
+		{ "Keep-Alive: timeout=9\r\nKeep-Alive: timeout=7, timeout=8\r\n", 7 },
+	};
+	struct http_head h;
+	uint64_t s;
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		head_parse(&h, rows[i].fields);
+		ck_assert_int_eq(http_head_keep_alive_s(&h, &s) ? (int)s : -1, rows[i].s);
+	}
+}
+END_TEST
+
 START_TEST(http_head_knows_hop_by_hop_fields)
 {
 	static const struct {
@@ -124,6 +149,7 @@ main(void)
 	const TTest *const cases[] = {
 		http_head_finds_and_counts_without_case,
 		http_head_list_has_looks_into_all_fields_of_the_name,
+		http_head_reads_keep_alives_timeout,
 		http_head_knows_hop_by_hop_fields,
 		http_response_body_follows_method_and_status,
 	};

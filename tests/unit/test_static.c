@@ -6,6 +6,7 @@
  * stream is closed or aborted exactly once, and done is called exactly once.
  */
 #include "gateway/static.h"
+#include "gateway/static_roots.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -297,6 +298,7 @@ begin(const char *method, const char *target, const char *fields)
 {
 	static struct http_head h;
 	struct stream_request r = { .head = &h };
+	struct static_roots *roots = static_roots_new(loop);
 	const char *query = strchr(target, '?');
 	size_t take = f.take;
 	bool respond_fails = f.respond_fails, write_fails = f.write_fails;
@@ -313,7 +315,8 @@ begin(const char *method, const char *target, const char *fields)
 	h.path = (struct span){ target, query != NULL ? (size_t)(query - target) : strlen(target) };
 	h.query = query != NULL ? span_from_str(query + 1) : SPAN_NONE;
 	add_fields(&h, fields);
-	static_start(loop, &f.s, &r, &route, on_done, &f);
+	static_start(loop, roots, &f.s, &r, &route, on_done, &f);
+	static_roots_free(roots); /* what is open is the file's */
 	/* Borrowed for the call. */
 	memset(&h, 'x', sizeof(h));
 }
@@ -1110,7 +1113,7 @@ START_TEST(static_survives_without_memory)
 		for (unsigned long n = 1; !pending; n++) {
 			ck_assert_uint_lt(n, 20);
 			f.take = SIZE_MAX;
-			mem_fail_nth(n + 1); /* the first is the fake's own */
+			mem_fail_nth(n + 2); /* the first two are the fake's own */
 			begin("GET", targets[i], "");
 			pending = mem_fail_pending();
 			mem_fail_nth(0);
@@ -1118,7 +1121,7 @@ START_TEST(static_survives_without_memory)
 			ck_assert_uint_eq(f.done, 1);
 			ck_assert_uint_eq(f.closed + f.aborted, 1);
 			if (!pending)
-				ck_assert_uint_eq(f.done_status, 500);
+				ck_assert(f.done_status == 500 || f.done_status == 503);
 			drop();
 		}
 	}

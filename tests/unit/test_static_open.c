@@ -110,12 +110,15 @@ teardown(void)
 static int
 try(const char *from, const char *name)
 {
-	int fds = unit_count_fds(), fd;
+	int fds = unit_count_fds(), fd, dir_fd, err;
 	char c = 0;
 
-	if ((fd = static_open(from, name)) == -1) {
-		int err = errno;
-
+	dir_fd = open(from, O_PATH | O_DIRECTORY);
+	fd = dir_fd == -1 ? -1 : static_open(dir_fd, name);
+	err = errno;
+	if (dir_fd != -1)
+		close(dir_fd);
+	if (fd == -1) {
 		ck_assert_int_eq(unit_count_fds(), fds);
 		return -err;
 	}
