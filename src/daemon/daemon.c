@@ -121,7 +121,7 @@ daemon_start_workers(struct daemon *d, unsigned n)
 	if ((d->worker = mem_zalloc(n * sizeof(*d->worker))) == NULL)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
-		struct worker_env env = { .index = i, .main = d->loop, .resolver = d->resolver,
+		struct worker_env env = { .index = i, .main = d->loop, .alone = n == 1, .resolver = d->resolver,
 		    .admission = d->admission, .counters = d->counters, .deflate_memory = &d->deflate_memory,
 		    .log = d->log, .access = d->access,
 		    .drained = daemon_on_drained, .arg = d };

@@ -1,4 +1,11 @@
-/* Worker threads.  See worker.h. */
+/*
+ * Workers.  See worker.h.
+ *
+ * Where there is more than one, each is a thread.  The only one needs none: it shares the main thread and its loop,
+ * which saves the handing over of connections, and what the kernel asks of a process with two threads: a reference
+ * on the table of descriptors for each call (2 % of a small message's cost, by a relay with and without a second
+ * thread that sleeps).
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,14 +22,15 @@
 
 struct worker {
 	struct worker_env env;
-	struct loop *loop;		/* owned */
+	struct loop *loop;		/* owned; with env.alone the main loop, borrowed */
 	struct gateway *gw;		/* owned */
 	pthread_t thread;
-	bool started;
+	bool started;			/* and not joined */
 	_Atomic size_t load;
 	struct loop_msg drained;	/* to the main loop, once */
 	struct loop_msg ping;		/* to the worker's; posted while it is pending */
 	_Atomic bool pinged;
+	bool ended;			/* WORKER_STOP was done */
 };
 
 enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_DRAIN, WORKER_STOP };
@@ -98,6 +106,7 @@ worker_on_msg(struct loop_msg *m, struct loop *loop)
 		break;
 	case WORKER_STOP:
 		gateway_end(w->gw);
+		w->ended = true;
 		loop_stop(loop);
 		break;
 	}
@@ -120,9 +129,17 @@ worker_msg_new(struct worker *w, enum worker_task task)
 void
 worker_accept(struct worker *w, const struct http_accepted *a)
 {
-	struct worker_msg *msg = worker_msg_new(w, WORKER_ACCEPT);
+	struct worker_msg *msg;
 
-	if (msg == NULL) {
+	if (a->refuse == 0)
+		atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
+	if (w->env.alone) {
+		gateway_accept(w->gw, a);
+		return;
+	}
+	if ((msg = worker_msg_new(w, WORKER_ACCEPT)) == NULL) {
+		if (a->refuse == 0)
+			atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 		admission_leave(w->env.admission, a->config, a->listen,
 		    a->counted ? (const struct sockaddr *)&a->peer : NULL, a->refuse != 0);
 		close(a->fd);
@@ -131,8 +148,6 @@ worker_accept(struct worker *w, const struct http_accepted *a)
 		return;
 	}
 	msg->a = *a;
-	if (a->refuse == 0)
-		atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
 	loop_post(w->loop, &msg->m);
 }
 
@@ -253,7 +268,6 @@ worker_start_thread(struct worker *w)
 		errno = err;
 		return -1;
 	}
-	w->started = true;
 	snprintf(name, sizeof(name), "worker-%u", w->env.index % 10000);
 	pthread_setname_np(w->thread, name);
 	return 0;
@@ -271,12 +285,13 @@ worker_new(const struct worker_env *env)
 	if ((w = mem_zalloc(sizeof(*w))) == NULL)
 		return NULL;
 	w->env = *env;
-	if ((w->loop = loop_new()) == NULL)
+	if ((w->loop = env->alone ? env->main : loop_new()) == NULL)
 		goto fail;
 	ge.loop = w->loop;
 	ge.arg = w;
-	if ((w->gw = gateway_new(&ge)) == NULL || worker_start_thread(w) == -1)
+	if ((w->gw = gateway_new(&ge)) == NULL || (!env->alone && worker_start_thread(w) == -1))
 		goto fail;
+	w->started = true;
 	return w;
 fail:
 	worker_free(w);
@@ -293,7 +308,11 @@ worker_join(struct worker *w)
 	while ((msg = worker_msg_new(w, WORKER_STOP)) == NULL)
 		usleep(10000);	/* nothing else can end the thread */
 	loop_post(w->loop, &msg->m);
-	pthread_join(w->thread, NULL);
+	if (!w->env.alone)
+		pthread_join(w->thread, NULL);
+	/* What was posted before is done first, as on a loop of its own; it may ask for an end too. */
+	while (!w->ended)
+		loop_run(w->loop);
 	w->started = false;
 }
 
@@ -304,6 +323,7 @@ worker_free(struct worker *w)
 		return;
 	worker_join(w);
 	gateway_free(w->gw);
-	loop_free(w->loop);
+	if (!w->env.alone)
+		loop_free(w->loop);
 	mem_free(w);
 }

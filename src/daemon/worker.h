@@ -1,6 +1,6 @@
 /*
- * A worker: a thread with a loop and a gateway of its own.  All functions are for the main thread; what they ask
- * for is done on the worker's by messages.
+ * A worker: a thread with a loop and a gateway of its own, or, when it is the only one, a gateway on the main loop.
+ * All functions are for the main thread; what they ask for is done on the worker's by messages.
  */
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
@@ -17,6 +17,7 @@ struct loop;
 struct worker_env {
 	unsigned index;
 	struct loop *main;		/* borrowed: where `drained` is called */
+	bool alone;			/* the only worker: it runs on the main loop */
 	struct resolver *resolver;	/* borrowed */
 	struct admission *admission;	/* borrowed */
 	struct ws_deflate_memory *deflate_memory;	/* borrowed */

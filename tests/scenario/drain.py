@@ -1,5 +1,6 @@
 """The end of the daemon under load: who is served to the end, and how evenly the WebSockets are closed."""
 
+import pathlib
 import selectors
 import signal
 import time
@@ -101,6 +102,27 @@ def test_drain_of_few_websockets_on_many_workers_is_spread_too(t):
     # one on each worker: at 0.75, 2.25, 3.75 and 5.25 s
     assert times[-1] - times[0] > 2.5, times
     assert times[0] < 3 * t.factor, times
+    equal(daemon.wait_end(), 0)
+
+
+def threads(daemon):
+    return len(list(pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()))
+
+
+@waits
+def test_drain_of_the_only_worker_which_is_the_main_thread(t):
+    daemon = t.daemon(ini("4s", workers=1))
+    crowd = Crowd(t, daemon.port("main"), 20)
+    equal(threads(daemon), 1)
+    equal(threads(t.daemon(ini(workers=3))), 4)
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("reload: done")
+    for ws in crowd.sockets:
+        ws.send_frame(TEXT, b"still here")
+        ws.expect_message(TEXT, b"still here")
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    equal(len(crowd.closes(began, 20 * t.factor)), 20)
     equal(daemon.wait_end(), 0)
 
 
