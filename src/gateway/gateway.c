@@ -105,6 +105,9 @@ gateway_judge_websocket(struct gateway *gw, struct stream *s, const struct strea
 	case WS_REQUEST_BAD:
 		gateway_refuse(gw, s, r, route, REPLY_WS_BAD, r->ws_why);
 		return false;
+	case WS_REQUEST_FAILED:
+		gateway_refuse(gw, s, r, route, REPLY_INTERNAL, r->ws_why);
+		return false;
 	case WS_REQUEST_OK:
 		break;
 	}

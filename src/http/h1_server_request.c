@@ -92,7 +92,7 @@ h1_judge_websocket(struct h1_http *h, const struct http_head *head, const char *
 	}
 	if (ws_key_accept(key->value, h->accept) == -1) {
 		*why = "the handshake's answer cannot be computed";
-		return WS_REQUEST_BAD;
+		return WS_REQUEST_FAILED;
 	}
 	return WS_REQUEST_OK;
 }

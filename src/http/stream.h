@@ -51,6 +51,7 @@ enum ws_request {
 	WS_REQUEST_OK,
 	WS_REQUEST_BAD_VERSION,	/* Sec-WebSocket-Version is not 13 */
 	WS_REQUEST_BAD,		/* no or a bad key, wrong method or version of HTTP, a body...: 400 */
+	WS_REQUEST_FAILED,	/* we have no memory for the answer: 500 */
 };
 
 /* A request as it comes from a client.  Spans are borrowed for the up-call. */

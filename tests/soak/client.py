@@ -555,7 +555,7 @@ class WebSocket:
         status, deflate = await asyncio.wait_for(self.carrier.open(extensions), OPEN_S)
         if status not in (101, 200):
             self.stats.counts[f"refused {status}"] += 1
-            if status not in REFUSALS and not self.crowd.lenient:
+            if status not in REFUSALS and (not self.crowd.lenient or status == 400):
                 raise Fault(f"a handshake was answered with {status}")
             await asyncio.sleep(0.05 + self.chance.random() * 0.2)
             return
