@@ -20,6 +20,14 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 
+/* The same over size bytes (at least 1) that are the caller's: at most size - 1 are put there, and nothing is allocated.
+ * No buf_clear. */
+static inline void
+buf_init_over(struct buf *b, char *room, size_t size)
+{
+	*b = (struct buf){ .p = room, .cap = size - 1, .max = size - 1 };
+}
+
 /* Free the memory; the buffer is empty and may be used again. */
 void buf_clear(struct buf *b);
 

@@ -184,10 +184,11 @@ session_traffic(const struct session *ss, struct session_traffic *out)
 	}
 }
 
-/* One line being written, in either form. */
+/* One line being written, in either form; without memory of the heap, so that it is whole whatever there is. */
 struct access_line {
 	struct buf b;
 	bool json;
+	char room[ACCESS_LINE_MAX];
 };
 
 static void
@@ -263,7 +264,7 @@ access_begin(struct access_line *a, const struct stream_info *info,
 {
 	char text[128];
 
-	buf_init(&a->b, ACCESS_LINE_MAX);
+	buf_init_over(&a->b, a->room, sizeof(a->room));
 	a->json = info->config->server.log_format == LOG_F_JSON;
 	if (a->json)
 		buf_append_char(&a->b, '{');
@@ -318,7 +319,6 @@ access_end(struct access_line *a, struct log *log, const struct session_end *e, 
 	if (a->json)
 		buf_append_char(&a->b, '}');
 	log_raw(log, a->b.p, a->b.n);
-	buf_clear(&a->b);
 }
 
 static void

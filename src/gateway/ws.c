@@ -336,6 +336,8 @@ ws_on_reset(struct stream *s, enum stream_error e, const char *why)
 	session_log(&w->ss, LOG_L_DEBUG, "client reset: %s", why);
 	if (e == STREAM_E_SHUTDOWN)
 		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_GATEWAY, "the drain took too long");
+	else if (e == STREAM_E_MEMORY)
+		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_GATEWAY, "out of memory");
 	else
 		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client's connection broke");
 	ws_finish(w, true);

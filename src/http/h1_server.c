@@ -15,6 +15,7 @@
  * and while it is not empty nothing is read.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -320,7 +321,7 @@ h1_on_drained(struct transport *t)
 static void
 h1_on_failed(struct transport *t, const char *why)
 {
-	h1_fail(h1_of_transport(t), STREAM_E_PEER, why);
+	h1_fail(h1_of_transport(t), t->err == ENOMEM ? STREAM_E_MEMORY : STREAM_E_PEER, why);
 }
 
 static void

@@ -505,7 +505,7 @@ h2_on_drained(struct transport *t)
 static void
 h2_on_failed(struct transport *t, const char *why)
 {
-	h2_fail(h2_of_transport(t), STREAM_E_PEER, why);
+	h2_fail(h2_of_transport(t), t->err == ENOMEM ? STREAM_E_MEMORY : STREAM_E_PEER, why);
 }
 
 static void

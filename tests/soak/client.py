@@ -449,7 +449,7 @@ class WebSocket:
         self.carrier, self.pool = carrier, crowd.pool
         self.expected = collections.deque()
         self.opcode = 1 if spec.get("text") or spec.get("compress") else 2
-        self.received, self.closing = 0, False
+        self.received, self.closing, self.is_open = 0, False, False
         self.more = asyncio.Event()
         self.reader = Reader(self)
         self.deflater = self.inflater = None
@@ -560,6 +560,7 @@ class WebSocket:
             await asyncio.sleep(0.05 + self.chance.random() * 0.2)
             return
         self.stats.counts["opened"] += 1
+        self.is_open = True
         if deflate:
             self.deflater, self.inflater = zlib.compressobj(1, wbits=-15), zlib.decompressobj(-15)
         await (self.kill() if self.spec["kind"] == "kill" else self.talk())
@@ -597,7 +598,7 @@ class Crowd:
             elif str(why) == NEVER:
                 self.stats.counts["streams not taken"] += 1
             elif lenient:
-                self.stats.counts["cut while lenient"] += 1
+                self.stats.counts["cut while lenient" + (", open" if ws.is_open else "")] += 1
             else:
                 self.stats.fault(
                     f"{self.spec['path']} {self.spec['kind']}: cut without a Close after {ws.received} messages, "
