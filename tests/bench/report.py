@@ -57,12 +57,13 @@ def table(head, rows):
 def judge(result, goal):
     """(ratio or figure, met) of a goal; None where it cannot be told."""
     if goal.absolute:
-        figure = result.median(goal.ours)
+        figure = result.extra.get(goal.ours) if goal.after else result.median(goal.ours)
         return None if figure is None else (figure, figure <= goal.factor)
     of = result.best(goal.ours) if goal.of == "best" else goal.of
-    if goal.ours not in result.cpu or of not in result.cpu:
+    ours = max(result.cpu, key=int, default="") if goal.ours == "most" else goal.ours
+    if ours not in result.cpu or of not in result.cpu or ours == of:
         return None
-    ratio = result.ratio(goal.ours, of)
+    ratio = result.ratio(ours, of)
     return None if ratio is None else (ratio, ratio <= goal.factor)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import fnmatch
 
-from peers import Wsrelayd
+from peers import NullProxy, Wsrelayd
 from proc import CPUS, HttpLoad, Load, most_connections
 
 KIB, MIB = 1024, 1 << 20
@@ -12,16 +12,19 @@ CARRIERS = {"clear": "in the clear", "tls": "TLS 1.3", "h2": "HTTP/2, TLS 1.3"}
 
 @dataclasses.dataclass
 class Goal:
-    """At most factor times what `of` needs: a gateway's name, or "best" for the best of them but the null proxy."""
+    """At most factor times what `of` needs: a gateway's name, or "best" for the best of them but the null proxy.
+
+    ours may be "most": the column with the largest number."""
 
     factor: float
     of: str
     ours: str = "wsrelayd"
     absolute: bool = False      # factor is the figure itself
+    after: bool = False         # of memory: after use
 
     def text(self, unit):
         if self.absolute:
-            return f"at most {self.factor:g} {unit}"
+            return f"at most {self.factor:g} {unit}" + " after 64 KiB" * self.after
         return f"at most {self.factor:g} x {'the best' if self.of == 'best' else self.of}"
 
 
@@ -89,14 +92,18 @@ class StaticRow(Row):
 
 @dataclasses.dataclass
 class GrowRow(Row):
-    """One gateway with more and more busy connections."""
+    """More and more busy connections, each number on a gateway of its own."""
 
     counts: tuple = (10, 100, 1000, 10000)
+    kind: type = Wsrelayd
 
     def runs(self, bench, stack):
-        gateway = bench.pool.get(Wsrelayd)
-        counts = [n for n in self.counts if n <= most_connections(10**6) and (n <= 1000 or not bench.quick)]
-        return [(str(n), gateway, stack.enter_context(self.load(bench, gateway, n))) for n in counts]
+        found = []
+        for n in self.counts[:-1] if bench.quick else self.counts:
+            n = most_connections(n)     # as many as descriptors allow
+            gateway = stack.enter_context(self.kind(bench.folder, bench.pool.pem))
+            found.append((str(n), gateway, stack.enter_context(self.load(bench, gateway, n))))
+        return found
 
 
 @dataclasses.dataclass
@@ -195,20 +202,28 @@ def deflate_rows():
     return rows
 
 
+def idle_goals(kib):
+    return [Goal(kib, "", absolute=True), Goal(kib, "", absolute=True, after=True)]
+
+
 def other_rows():
     return [
-        GrowRow("grow", "busy connections", "125 B in the clear", goals=[Goal(1.2, "100", "10000")]),
-        GrowRow("grow-tls", "busy connections", "125 B, TLS 1.3", carrier="tls", goals=[Goal(1.2, "100", "10000")]),
+        GrowRow("grow", "busy connections", "125 B in the clear", goals=[Goal(1.2, "100", "most")]),
+        GrowRow("grow-null", "busy connections", "125 B in the clear, null proxy", kind=NullProxy),
+        GrowRow("grow-tls", "busy connections", "125 B, TLS 1.3", carrier="tls", goals=[Goal(1.2, "100", "most")]),
+        GrowRow("grow-tls-null", "busy connections", "125 B, TLS 1.3, null proxy", carrier="tls", kind=NullProxy),
         WorkersRow("workers", "workers", "125 B in the clear, 100 connections",
                    goals=[Goal(1.05, "1 worker", "2 workers")]),
         WorkersRow("workers-16k", "workers", "16 KiB in the clear, 100 connections", size=16 * KIB,
                    goals=[Goal(1.05, "1 worker", "2 workers")]),
         IdleRow("idle-clear", "idle WebSockets", "in the clear", connections=8000,
-                goals=[Goal(0.5, "", absolute=True)]),
+                goals=idle_goals(0.5)),
         IdleRow("idle-tls", "idle WebSockets", "TLS 1.3", carrier="tls", connections=8000,
-                goals=[Goal(15, "", absolute=True)]),
+                goals=idle_goals(15)),
         IdleRow("idle-h2", "idle WebSockets", "HTTP/2, TLS 1.3, 100 on a connection", carrier="h2", connections=8000,
-                goals=[Goal(1, "", absolute=True)]),
+                goals=idle_goals(1)),
+        IdleRow("idle-deflate", "idle WebSockets", "echo, permessage-deflate with context takeover", work="deflate",
+                connections=2000, offer="-"),
     ]
 
 
@@ -217,7 +232,7 @@ def all_rows():
 
 
 # What --quick leaves out: it shows where things stand, not all there is.
-SLOW = ("*-1m-down", "*-1m-up", "echo-h2-*", "echo-tls-*", "get-tls-*", "static-tls-*", "deflate-none-*", "grow-tls",
+SLOW = ("*-1m-down", "*-1m-up", "echo-h2-*", "echo-tls-*", "get-tls-*", "static-tls-*", "deflate-none-*", "grow-*",
         "workers-16k")
 
 
