@@ -50,7 +50,7 @@ def syscalls(bench):
     print("## System calls for each message there and back (strace -c)\n")
     known = [name for names in GROUPS.values() for name in names]
     lines = []
-    cases = [("1 WebSocket", {"connections": 1}, 3000), ("100", {}, 100), ("100, 16 KiB", {"size": 16384}, 50),
+    cases = [("1 WebSocket", {"connections": 1}, 1000), ("100", {}, 20), ("100, 16 KiB", {"size": 16384}, 20),
              ("100, 1 MiB", {"size": 1 << 20}, 2)]
     try:
         with Backend(bench.folder):

@@ -107,13 +107,13 @@ class Bench:
         row.in_flight, row.size = 1, 65536
         if row.carrier != "h2":
             return row.load(self, gateway, n)
-        streams = min(100, gateway.streams)
+        streams = min(100, gateway.streams, n)
         url = f"wss://127.0.0.1:{gateway.port_for('h2')}{gateway.path_for(row.work)}"
         return Load(self.folder, url, ["--load", f"{max(1, n // streams)},1,65536"], ["--streams", str(streams)])
 
     def idle_of(self, row, gateway, n):
-        with self.idle_load(row, gateway, 128 if row.carrier != "h2" else 800) as load:
-            load.run(row, 30000, 3)         # what is made at first use
+        with self.idle_load(row, gateway, 8) as load:
+            load.run(row, 30000, 3)         # what is made at first use, and little that is used again
         gateway.wait_closed()
         before = gateway.memory()
         with self.idle_load(row, gateway, n) as load:

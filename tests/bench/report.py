@@ -108,6 +108,22 @@ def group_table(results):
     return table(head, lines)
 
 
+OVERVIEW = ["clear-125", "clear-16k", "clear-1m", "tls-125", "tls-16k", "tls-1m", "h2-125", "h2-16k", "h2-1m",
+            "echo-clear-125", "echo-clear-1m", "get-clear-1k", "static-clear-4k", "idle-clear", "idle-tls", "idle-h2"]
+
+
+def overview(results):
+    """Some rows of all groups, as the README has them."""
+    by_id = {result.row.id: result for result in results if result.cpu}
+    chosen = [by_id[id_] for id_ in OVERVIEW if id_ in by_id]
+    names = [kind.name for kind in ALL if any(kind.name in result.cpu for result in chosen)]
+    lines = []
+    for result in chosen:
+        title = f"{result.row.group}, {result.row.title}, {result.row.unit}"
+        lines.append([title, *(number(result.median(name)) for name in names)])
+    return table(["", *names], lines) if lines else ""
+
+
 def latency_table(results):
     """p50 and p99 in milliseconds."""
     names = [kind.name for kind in ALL if any(kind.name in result.p99 for result in results)]
@@ -156,7 +172,7 @@ def markdown(results, facts, found_versions, args, said):
             text.append(group_table(group))
             if any(kind.name in result.p99 for result in group for kind in ALL):
                 text.append(latency_table(group))
-    text.append("### Goals\n\n" + summary(results))
+    text += ["### Overview\n", overview(results), "### Goals\n", summary(results)]
     text += [f"- {line}" for line in said]
     return "\n".join(text) + "\n"
 

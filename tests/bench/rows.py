@@ -62,7 +62,7 @@ class Row:
             return HttpLoad(bench.folder, port, path, connections, self.carrier == "tls")
         args = ["--http1.1"]
         if self.carrier == "h2":
-            streams = min(10, gateway.streams)
+            streams = min(10, gateway.streams, connections)
             connections = max(1, connections // streams)
             args = ["--http2", "--streams", str(streams)]
         if self.offer:
