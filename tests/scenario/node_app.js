@@ -22,6 +22,28 @@ function pour(response, count) {
   more();
 }
 
+// MIB of what nobody could guess, in pieces of random sizes; their size and hash are in the trailers
+function noise(response, mib) {
+  const block = crypto.randomBytes(4194304);
+  const hash = crypto.createHash('sha256');
+  const total = mib * 1048576;
+  let size = 0;
+  response.writeHead(200, { Trailer: 'size, sha256' });
+  const more = () => {
+    while (size < total) {
+      const at = Math.floor(Math.random() * 2097152);
+      const piece = block.subarray(at, at + Math.min(total - size, 1 + Math.floor(Math.random() * 1000000)));
+      hash.update(piece);
+      size += piece.length;
+      if (!response.write(piece))
+        return response.once('drain', more);
+    }
+    response.addTrailers({ size, sha256: hash.digest('hex') });
+    response.end();
+  };
+  more();
+}
+
 // posts to itself and echoes by a WebSocket, and shows both in document.title
 const page = `<!DOCTYPE html><title>begun</title><script>
 (async () => {
@@ -59,6 +81,12 @@ const pages = {
     });
   },
   '/pour': (request, response, query) => pour(response, Number(query)),
+  '/count': (request, response) => {
+    let size = 0;
+    request.on('data', (data) => { size += data.length; });
+    request.on('end', () => response.end(JSON.stringify({ size })));
+  },
+  '/noise': (request, response, query) => noise(response, Number(query)),
   '/die': (request, response, query) => {
     response.writeHead(200, query ? { 'Content-Length': query } : {});
     response.write('partial', () => request.socket.destroy());

@@ -167,24 +167,46 @@ def test_proxy_64_mib_with_stalls_on_both_sides(t):
     equal(got.hexdigest(), hashlib.sha256(body).hexdigest())
 
 
+def bulk(t, daemon, version, way, mib):
+    """A body of so many MiB in random pieces with stalls, by Node's client; it is the same at both ends."""
+    done = subprocess.run(["node", peers.HERE / "node_bulk.js", version, str(daemon.port("main")), way, str(mib)],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=90 * t.factor, check=False)
+    equal(done.returncode, 0, done.stderr.decode())
+    found = json.loads(done.stdout)
+    equal(found["size"], mib << 20)
+    equal(found["other"], {"size": found["size"], "sha256": found["sha256"]}, f"HTTP/{version} {way}")
+
+
 @alone
 @flavours("plain")
 @limit(180)
 def test_proxy_a_gibibyte_costs_no_memory(t):
+    """1 GiB each way, half of it over either version, all four at once."""
+    address, _ = node_app(t)
+    daemon = t.daemon(ini(address, server="Workers=1"))
+    for front in fronts(t, daemon):
+        equal(front.ask().status, 200)
+    before = daemon.rss_kib()
+    in_threads(*(lambda v=v, w=w: bulk(t, daemon, v, w, 512) for v in "12" for w in ("up", "down")))
+    assert daemon.peak_kib() - before < 6 * 1024, f"{before} KiB before, {daemon.peak_kib()} KiB at most"
+
+
+@alone
+@flavours("plain")
+@limit(180)
+def test_proxy_two_gibibytes_in_one_body(t):
+    """Past what 31 bits count, of a length that was told."""
     t.need("curl")
     address, _ = node_app(t)
     daemon = t.daemon(ini(address, server="Workers=1"))
-    port = daemon.port("main")
+    size = (2 << 30) + 4711
     before = daemon.rss_kib()
+    with open(t.tmp / "sparse", "wb") as sparse:
+        sparse.truncate(size)
+    url = f"http://127.0.0.1:{daemon.port('main')}"
     for version in ("--http1.1", "--http2-prior-knowledge"):
-        down = t.spawn(["curl", "-sS", version, f"http://127.0.0.1:{port}/pour?16384", "-o", t.tmp / "got", "-w",
-                        "%{size_download} %{http_code}"], stdout=subprocess.PIPE)
-        equal(down.communicate(timeout=60)[0], b"1073741824 200")
-        with open(t.tmp / "got", "rb+") as got:
-            up = t.spawn(["curl", "-sS", version, "-T", "-", f"http://127.0.0.1:{port}/up"], stdin=got,
-                         stdout=subprocess.PIPE)
-            equal(json.loads(up.communicate(timeout=60)[0])["size"], 1 << 30)
-        os.unlink(t.tmp / "got")
+        up = t.spawn(["curl", "-sS", version, "-T", t.tmp / "sparse", f"{url}/count"], stdout=subprocess.PIPE)
+        equal(json.loads(up.communicate(timeout=60)[0])["size"], size, version)
     assert daemon.peak_kib() - before < 6 * 1024, f"{before} KiB before, {daemon.peak_kib()} KiB at most"
 
 
