@@ -23,11 +23,19 @@ struct log;
 
 /*
  * target: "stderr", "syslog", "off" or a file's path (opened for append,
- * created 0640).  The caller owns the result (log_free).  NULL when the file
+ * created 0640).  The caller owns the result (log_free, which writes what waits, for a second at most).  NULL when the file
  * cannot be opened or there is no memory; errno tells.
  */
 struct log *log_new(const char *target, enum log_level level, enum log_format format);
 void log_free(struct log *log);
+
+/*
+ * From now on a thread of the log's own writes, and who logs never waits: for no disk, no reader of a pipe, no syslogd.
+ * Lines that its queue (1 MiB) has no room for are lost and counted.  A file that is removed is made anew.  tell: the log
+ * that is told of trouble with this one, and freed after it; NULL is standard error.  Once, before other threads log; 0
+ * or -1 with errno.
+ */
+int log_start(struct log *log, struct log *tell);
 
 /* Change level and format in a running log (any thread). */
 void log_set(struct log *log, enum log_level level, enum log_format format);
@@ -54,7 +62,7 @@ uint64_t log_lost(const struct log *log);
  * info or debug.  Control characters become spaces in text.  Lines are cut
  * at LOG_LINE_MAX.
  *
- * A target that is full, or closed at its other end, is waited for 100 ms
+ * Before log_start a target that is full, or closed at its other end, is waited for 100 ms
  * once; then lines are dropped and counted until it takes lines again.
  * SIGPIPE is never raised.  errno is kept; log may be NULL.
  */
@@ -62,6 +70,18 @@ void log_msg(struct log *log, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void log_vmsg(struct log *log, enum log_level level, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
+
+/*
+ * The same for what a peer can cause any number of times: no more than LOG_LIMIT_BURST of a kind in LOG_LIMIT_MS; then
+ * they are suppressed, and how many it were is told with the last of them when the time is over. A kind is a place in
+ * the source: fmt, or what stands for it.  At LogLevel=debug there is no limit.
+ */
+#define LOG_LIMIT_BURST 20
+#define LOG_LIMIT_MS 10000
+void log_peer(struct log *log, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void log_kind(struct log *log, enum log_level level, const void *kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /*
  * A ready line (an access line), written as it is with a newline added,

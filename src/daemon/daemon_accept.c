@@ -61,7 +61,8 @@ daemon_is_full(struct daemon *d)
 	bool full = daemon_load(d) >= d->max_connections;
 
 	if (full && !d->over_limit)
-		log_warn(d->log, "MaxConnections=%llu is reached", (unsigned long long)d->max_connections);
+		log_peer(d->log, LOG_L_WARN, "MaxConnections=%llu is reached",
+		    (unsigned long long)d->max_connections);
 	d->over_limit = full;
 	return full;
 }
@@ -118,9 +119,9 @@ daemon_on_pause(void *arg, struct listener *l, int err)
 	struct daemon *d = arg;
 
 	if (err != 0)
-		log_error(d->log, "accepting on %s is paused: %s", listener_name(l), strerror(err));
+		log_peer(d->log, LOG_L_ERROR, "accepting on %s is paused: %s", listener_name(l), strerror(err));
 	else
-		log_info(d->log, "accepting on %s goes on", listener_name(l));
+		log_peer(d->log, LOG_L_INFO, "accepting on %s goes on", listener_name(l));
 }
 
 int

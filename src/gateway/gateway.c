@@ -213,7 +213,7 @@ gateway_on_refused(void *arg, const struct stream_info *info, const struct strea
 
 	gateway_count_refused(gw, info, status);
 	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
-	log_info(gw->env.log, "c=%llu listen=%s client=%s %s: %s",
+	log_peer(gw->env.log, LOG_L_INFO, "c=%llu listen=%s client=%s %s: %s",
 	    (unsigned long long)info->connection_id, info->listen->name, client,
 	    gateway_phase(info), why);
 	if (status != 0)
@@ -228,7 +228,7 @@ gateway_on_broken(void *arg, const struct stream_info *info, const char *why)
 
 	counter_add(&gateway_count_listener(gw, info)->trouble[TROUBLE_HTTP2], 1);
 	addr_format_sa(info->client, sizeof(struct sockaddr_storage), true, client, sizeof(client));
-	log_info(gw->env.log, "c=%llu listen=%s client=%s connection ended: %s",
+	log_peer(gw->env.log, LOG_L_INFO, "c=%llu listen=%s client=%s connection ended: %s",
 	    (unsigned long long)info->connection_id, info->listen->name, client, why);
 }
 
@@ -354,7 +354,7 @@ gateway_accept(struct gateway *gw, const struct http_accepted *a)
 	if (!info.refused)
 		counter_add(&gateway_count_listener(gw, &info)->accepted, 1);
 	if (http_server_start(gw->env.loop, &gw->connections, a) == -1) {
-		log_error(gw->env.log, "c=%llu out of memory while accepting a connection",
+		log_peer(gw->env.log, LOG_L_ERROR, "c=%llu out of memory while accepting a connection",
 		    (unsigned long long)a->connection_id);
 		gateway_on_closed(gw, &info);
 	}

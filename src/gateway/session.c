@@ -379,7 +379,7 @@ session_log(const struct session *ss, enum log_level level, const char *fmt, ...
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_msg(ss->gw->env.log, level, "c=%llu route=%s %s",
+	log_kind(ss->gw->env.log, level, fmt, "c=%llu route=%s %s",
 	    ss->s != NULL ? (unsigned long long)stream_info(ss->s)->connection_id : 0,
 	    ss->route->name, text);
 }

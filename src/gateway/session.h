@@ -149,7 +149,7 @@ void session_access(struct session *ss, const struct session_end *end);
 void session_access_refused(struct gateway *gw, const struct stream_info *info,
     const struct stream_request *r, const struct config_route *route, unsigned status, const char *why);
 
-/* The request's log prefix and level: "c=ID route=NAME: ..." */
+/* The request's log prefix and level: "c=ID route=NAME ..."; messages are limited by their fmt (log_kind). */
 void session_log(const struct session *ss, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -4,67 +4,7 @@
  * Stderr is replaced by one end of a socket pair that keeps message borders,
  * so that a test sees each write(2) by itself.
  */
-#include "base/log.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/clock.h"
-#include "base/mem.h"
-#include "unit.h"
-
-static char log_dir[64];
-static char log_path[96];
-static int log_saved_stderr = -1;
-
-static void
-log_setup(void)
-{
-	snprintf(log_dir, sizeof(log_dir), "/tmp/test_log.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(log_dir));
-	snprintf(log_path, sizeof(log_path), "%s/log", log_dir);
-	unsetenv("JOURNAL_STREAM");
-	log_saved_stderr = dup(STDERR_FILENO);
-}
-
-static void
-log_teardown(void)
-{
-	char old[128];
-
-	dup2(log_saved_stderr, STDERR_FILENO);
-	close(log_saved_stderr);
-	snprintf(old, sizeof(old), "%s.1", log_path);
-	unlink(old);
-	unlink(log_path);
-	rmdir(log_dir);
-}
-
-/* Make fd the standard error output. */
-static void
-log_take_stderr(int fd)
-{
-	ck_assert_int_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
-	close(fd);
-}
-
-/* The reading end of a new stderr. */
-static int
-log_catch_stderr(int type)
-{
-	int fds[2];
-
-	ck_assert_int_eq(socketpair(AF_UNIX, type, 0, fds), 0);
-	ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
-	log_take_stderr(fds[1]);
-	return fds[0];
-}
+#include "unit_log.h"
 
 /* One write(2) of the log must be this line. */
 static void
@@ -85,22 +25,6 @@ log_expect_nothing(int fd)
 
 	ck_assert_int_eq(read(fd, &c, 1), -1);
 	ck_assert_int_eq(errno, EAGAIN);
-}
-
-/* A file's text; the caller frees it. */
-static char *
-log_read_file(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char *text = NULL;
-	size_t size = 0;
-
-	ck_assert_ptr_nonnull(f);
-	if (getdelim(&text, &size, '\0', f) == -1 && text != NULL)
-		text[0] = '\0';
-	ck_assert_ptr_nonnull(text);
-	fclose(f);
-	return text;
 }
 
 static void
@@ -136,17 +60,6 @@ log_json_message(const char *line, const char *level)
 	snprintf(head, sizeof(head), "\",\"level\":\"%s\",\"message\":\"", level);
 	ck_assert(strncmp(line + 33, head, strlen(head)) == 0);
 	return line + 33 + strlen(head);
-}
-
-/* "text" of the size given, 'x' and NUL. */
-static char *
-log_long_text(size_t n)
-{
-	char *text = malloc(n + 1);
-
-	memset(text, 'x', n);
-	text[n] = '\0';
-	return text;
 }
 
 START_TEST(log_stderr_lines_start_with_their_level)
@@ -649,28 +562,6 @@ START_TEST(log_does_not_fail_for_a_closed_stderr)
 	log_free(log);
 }
 END_TEST
-
-/* Read all there is: the number of lines, and the start of the last one. */
-static unsigned int
-log_drain(int fd, char *last, size_t size)
-{
-	unsigned int lines = 0;
-	char c;
-	size_t n = 0;
-
-	last[0] = '\0';
-	while (read(fd, &c, 1) == 1) {
-		if (c != '\n') {
-			if (n + 1 < size)
-				last[n++] = c;
-			continue;
-		}
-		last[n] = '\0';
-		n = 0;
-		lines++;
-	}
-	return lines;
-}
 
 /* Write more than stderr takes; fd is its reading end. */
 static void
