@@ -70,8 +70,11 @@ explain_listeners(const struct config *c, const struct explain_request *q, FILE 
 
 			if (l->tls != q->tls || (!unix_or_passed && a->port != q->port))
 				continue;
-			fprintf(out, "listener: %s (%s:%u) %s%s\n", l->name, l->file, l->line,
+			fprintf(out, "listener: %s (%s:%u) %s%s", l->name, l->file, l->line,
 			    addr_format(a, text, sizeof(text)), l->tls ? " TLS" : "");
+			if (l->connection_rate != 0)
+				fprintf(out, " ConnectionRate=%llu", (unsigned long long)l->connection_rate);
+			fputc('\n', out);
 			n++;
 		}
 	}
@@ -112,22 +115,58 @@ explain_origin(const struct config_route *r, const char *origin, FILE *out)
 	return plain == ORIGIN_OK;
 }
 
+/* What a WebSocket handshake gets; over HTTP/2 426 is 400. */
 static void
-explain_result(const struct config_route *r, const struct explain_request *q, bool origin_ok, FILE *out)
+explain_websocket(const struct config_route *r, bool origin_ok, const char *label, FILE *out)
 {
-	bool ws_only = r->action == CONFIG_ACTION_ECHO || r->action == CONFIG_ACTION_FORWARD;
+	if (r->action == CONFIG_ACTION_STATIC)
+		fprintf(out, "%s: no WebSocket is served: the answer is that to an ordinary request\n", label);
+	else if (!origin_ok)
+		fprintf(out, "%s: refused with 403\n", label);
+	else
+		fprintf(out, "%s: served\n", label);
+}
 
+static void
+explain_ordinary(const struct config_route *r, const struct explain_request *q, FILE *out)
+{
 	if (r->action == CONFIG_ACTION_STATIC && !span_eq(q->method, SPAN_LIT("GET")) &&
 	    !span_eq(q->method, SPAN_LIT("HEAD")))
 		fprintf(out, "result: refused with 405: files are served to GET and HEAD\n");
-	else if (ws_only && !q->websocket)
+	else if (r->action == CONFIG_ACTION_ECHO || r->action == CONFIG_ACTION_FORWARD)
 		fprintf(out, "result: refused with 426: the route serves WebSockets only\n");
-	else if (q->websocket && !span_eq(q->method, SPAN_LIT("GET")))
-		fprintf(out, "result: refused with 426: a WebSocket handshake is a GET\n");
-	else if (ws_only && !origin_ok)
-		fprintf(out, "result: refused with 403\n");
 	else
 		fprintf(out, "result: served\n");
+}
+
+static void
+explain_result(const struct config_route *r, const struct explain_request *q, bool origin_ok, FILE *out)
+{
+	bool is_get = span_eq(q->method, SPAN_LIT("GET"));
+
+	/* With another method it is no handshake, whatever its fields say. */
+	if (q->websocket && is_get) {
+		explain_websocket(r, origin_ok, "result", out);
+		return;
+	}
+	explain_ordinary(r, q, out);
+	if (r->action != CONFIG_ACTION_STATIC && is_get)
+		explain_websocket(r, origin_ok, "as a WebSocket", out);
+}
+
+/* What may end it or slow it down later. */
+static void
+explain_limits(const struct config_websocket *w, FILE *out)
+{
+	if (w->message_rate == 0 && w->byte_rate == 0)
+		return;
+	fprintf(out, "limits:");
+	if (w->message_rate != 0)
+		fprintf(out, " MessageRate=%llu", (unsigned long long)w->message_rate);
+	if (w->byte_rate != 0)
+		fprintf(out, " ByteRate=%llu", (unsigned long long)w->byte_rate);
+	fprintf(out, ": past it the client is %s\n", w->rate_action == CONFIG_RATE_CLOSE ?
+	    "closed with 1008" : "not read for a while");
 }
 
 int
@@ -158,6 +197,8 @@ explain(const struct config *c, const char *request, const char *origin, FILE *o
 	for (size_t i = 0; r->backend != NULL && i < r->backend->address.n; i++)
 		fprintf(out, "backend: %s (%s:%u) %s\n", r->backend->name, r->backend->file,
 		    r->backend->line, addr_format(&r->backend->address.v[i], text, sizeof(text)));
+	if (r->action != CONFIG_ACTION_STATIC)
+		explain_limits(&r->ws, out);
 	explain_result(r, &q, origin_ok, out);
 	return 0;
 }
