@@ -42,14 +42,14 @@ debian_build="gcc:gcc libc6-dev make:make autoconf:autoconf pkgconf:pkg-config l
 	libinih-dev libnghttp2-dev libsystemd-dev"
 debian_check="check python3:/usr/bin/python3 python3-websockets python3-h2 nodejs:node npm:npm chromium
 	chromium-driver nghttp2-client:h2load openssl:openssl curl:curl procps:ps util-linux:setarch
-	haproxy:haproxy nginx-light:nginx libnginx-mod-stream dpkg-dev:dpkg-buildpackage debhelper:dh lintian:lintian rpm:rpmbuild rpmlint:rpmlint
+	haproxy:haproxy nginx-light:nginx libnginx-mod-stream sqlite3:sqlite3 dpkg-dev:dpkg-buildpackage debhelper:dh lintian:lintian rpm:rpmbuild rpmlint:rpmlint
 	systemd:systemd-analyze logrotate:logrotate apparmor:apparmor_parser"
 
 fedora_build="gcc:gcc make:make autoconf:autoconf pkgconf-pkg-config:pkg-config libevent-devel openssl-devel zlib-devel
 	inih-devel libnghttp2-devel systemd-devel"
 fedora_check="check-devel libasan libubsan libtsan python3:/usr/bin/python3 python3-websockets python3-h2 nodejs:node
 	npm:npm chromium chromedriver nghttp2:h2load openssl:openssl curl:curl procps-ng:ps util-linux:setarch
-	diffutils:cmp findutils:find haproxy:haproxy nginx:nginx nginx-mod-stream"
+	diffutils:cmp findutils:find haproxy:haproxy nginx:nginx nginx-mod-stream sqlite:sqlite3"
 
 have_package()
 {

@@ -6,6 +6,7 @@ import select
 import socket
 import socketserver
 import subprocess
+import sys
 import threading
 import time
 
@@ -887,4 +888,61 @@ def test_raw_lines_to_a_program_of_lines(t):
         ws.send_close(1000, "enough")
         ws.expect_message(TEXT, "4 in all")
         ws.expect_close(1000, "enough")
+        ws.expect_end(reset=False)
+
+
+@tag("tsan")
+def test_raw_stream_to_a_database(t):
+    """SQL in, rows out, by SQLite's own shell; one database for all who are connected."""
+    t.need("sqlite3", "stdbuf")
+    address = shell_server(t, f"exec stdbuf -oL sqlite3 -batch {t.tmp}/app.db")
+    port = t.daemon(ini(address, "stream", backend="MessageType=text")).port("main")
+    writer, reader = open_ws(t, port), open_ws(t, port)
+    writer.text("CREATE TABLE n (i INTEGER, word TEXT);\n")
+    # a statement in as many messages as it likes
+    for part in ("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000) ",
+                 "INSERT INTO n SELECT i, 'wört' || i FROM c;", "\n"):
+        writer.text(part)
+    writer.text("SELECT count(*), max(i) FROM n;\n")
+    equal(read_messages(writer, 12, TEXT), b"20000|20000\n")
+    rows = "".join(f"{i}|wört{i}\n" for i in range(1, 20001)).encode()
+    reader.text("SELECT i, word FROM n ORDER BY i;\n")
+    same(read_messages(reader, len(rows), TEXT), rows)
+    for ws in (writer, reader):
+        ws.send_close(1000)
+        ws.expect_close(1000)
+        ws.expect_end(reset=False)
+
+
+PACKET_PROGRAM = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(sys.argv[1])
+listener.listen()
+print("ready", flush=True)
+while True:
+    peer, _ = listener.accept()
+    while packet := peer.recv(1 << 18):
+        peer.send(b"%d:" % len(packet) + packet[::-1])
+    peer.close()
+"""
+
+
+@tag("tsan")
+def test_raw_packet_to_a_program_of_packets(t):
+    path = t.tmp / "packets.sock"
+    program = t.spawn([sys.executable, "-c", PACKET_PROGRAM, path], stdout=subprocess.PIPE)
+    equal(program.stdout.readline(), b"ready\n")
+    port = t.daemon(ini(f"unix:{path}", "packet")).port("main")
+    for _ in range(3):
+        ws = open_ws(t, port)
+        for size in (1, 10, 1000, 60_000):
+            message = os.urandom(size)
+            ws.binary(message)
+            ws.expect(BINARY, b"%d:" % size + message[::-1])
+        ws.send(b"".join(ws.frame(BINARY, b"%05d" % n) for n in range(200)))  # boundaries hold, however they come
+        for n in range(200):
+            ws.expect(BINARY, b"5:" + (b"%05d" % n)[::-1])
+        ws.send_close(1000)
+        ws.expect_close(1000)
         ws.expect_end(reset=False)
