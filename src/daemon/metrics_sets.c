@@ -5,10 +5,13 @@
  * others from the start.  Routes, backends and listeners that the configuration has no more are told
  * as long as they are counted or remembered.
  */
+#include <string.h>
+
 #include "daemon/daemon_int.h"
 #include "daemon/metrics_int.h"
 #include "gateway/backends.h"
 #include "gateway/counters.h"
+#include "io/tls.h"
 
 /* One sample with two labels, the first of which says whose it is. */
 struct metrics_of {
@@ -345,6 +348,40 @@ static const struct {
 	    listener_trouble },
 };
 
+/* Whether the same stands in the list before. */
+static bool
+listener_has_earlier(const struct config_list *list, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(list->v[k], list->v[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Of the certificates in use; none once a drain has closed the listeners. */
+static void
+listener_certificates(struct metrics_text *m, const struct front *f)
+{
+	static const struct metrics_family expiry = {
+		"wsrelayd_certificate_expiry_timestamp_seconds", METRICS_GAUGE,
+		"When the certificate, or one that follows it in its file, expires, since 1970."
+	};
+
+	metrics_text_begin(m, &expiry);
+	for (size_t i = 0; f->config != NULL && i < f->config->n_listen; i++) {
+		const struct config_listen *l = &f->config->listen[i];
+		struct metrics_label label[2] = { { "listener", l->name }, { "certificate", NULL } };
+
+		for (size_t k = 0; f->tls[i] != NULL && k < l->certificate.n; k++) {
+			label[1].value = l->certificate.v[k];
+			if (tls_ctx_expiry(f->tls[i], k) != INT64_MAX &&
+			    !listener_has_earlier(&l->certificate, k))
+				metrics_text_double(
+				    m, label, 2, (double)tls_ctx_expiry(f->tls[i], k));
+		}
+	}
+}
+
 int
 metrics_write_listeners(struct metrics_text *m, const struct daemon *d)
 {
@@ -362,5 +399,6 @@ metrics_write_listeners(struct metrics_text *m, const struct daemon *d)
 		}
 	}
 	counters_totals_clear(d->counters, &t);
+	listener_certificates(m, &d->front);
 	return 0;
 }

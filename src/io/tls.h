@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 #include "config/config.h"
@@ -37,6 +38,12 @@ void tls_ctx_unref(struct tls_ctx *c);
  * resumed.  Before c is in use.  Where ClientCertificate or ClientCA has changed, the tickets are refused all the same.
  */
 void tls_ctx_inherit(struct tls_ctx *c, const struct tls_ctx *old);
+
+/*
+ * Until when certificate i of the section's list, with what follows it in its file, is valid: seconds since 1970;
+ * INT64_MAX: it cannot be told.
+ */
+int64_t tls_ctx_expiry(const struct tls_ctx *c, size_t i);
 
 /* One for each worker thread; NULL without memory. */
 struct tls_worker *tls_worker_new(void);

@@ -189,6 +189,25 @@ tls_pair_warn_dates(const struct tls_pair *p, const char *file, struct tls_repor
 	}
 }
 
+static int64_t
+tls_cert_expiry(const X509 *cert)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1 ? (int64_t)timegm(&tm) : INT64_MAX;
+}
+
+int64_t
+tls_pair_expiry(const struct tls_pair *p)
+{
+	int64_t first = tls_cert_expiry(p->leaf), t;
+
+	for (int i = 0; i < sk_X509_num(p->chain); i++)
+		if ((t = tls_cert_expiry(sk_X509_value(p->chain, i))) < first)
+			first = t;
+	return first;
+}
+
 int
 tls_pair_load(struct tls_pair *p, const char *cert_file, const char *key_file,
     struct tls_report *r)

@@ -426,6 +426,7 @@ tls_ctx_load_pairs(struct tls_ctx *c, struct tls_pair *pair, size_t *place,
 
 		if (tls_pair_load(p, file, l->certificate_key.v[i], r) != 0)
 			continue;
+		c->expiry[i] = tls_pair_expiry(p);
 		at = place[n_done] = tls_ctx_place(c, p, pair, place, n_done, r);
 		n_done++;
 		if (at == SIZE_MAX)
@@ -458,7 +459,8 @@ tls_ctx_load(struct tls_ctx *c, struct tls_report *r)
 	pair = mem_zalloc(l->certificate.n * sizeof(*pair));
 	place = mem_zalloc(l->certificate.n * sizeof(*place));
 	c->tickets = tls_tickets_new();
-	if (pair == NULL || place == NULL || c->tickets == NULL)
+	c->expiry = mem_zalloc(l->certificate.n * sizeof(*c->expiry));
+	if (pair == NULL || place == NULL || c->tickets == NULL || c->expiry == NULL)
 		tls_report_error(r, "Certificate", NULL, "out of memory");
 	else
 		tls_ctx_load_pairs(c, pair, place, r);
@@ -496,6 +498,12 @@ tls_ctx_inherit(struct tls_ctx *c, const struct tls_ctx *old)
 	c->tickets = k;
 }
 
+int64_t
+tls_ctx_expiry(const struct tls_ctx *c, size_t i)
+{
+	return c->expiry[i];
+}
+
 struct tls_ctx *
 tls_ctx_ref(struct tls_ctx *c)
 {
@@ -512,6 +520,7 @@ tls_ctx_unref(struct tls_ctx *c)
 	for (size_t i = 0; i < c->n_ssl; i++)
 		SSL_CTX_free(c->ssl[i]);
 	mem_free(c->ssl);
+	mem_free(c->expiry);
 	tls_names_clear(&c->names);
 	tls_tickets_unref(c->tickets);
 	mem_free(c);

@@ -40,6 +40,7 @@ struct tls_ctx {
 	size_t n_ssl;
 	struct tls_names names;	/* of all certificates: what SNI is looked up in */
 	struct tls_tickets *tickets;	/* ref; NULL for clients */
+	int64_t *expiry;	/* owned; see tls_ctx_expiry; NULL for clients */
 	bool http2;		/* ALPN offers h2 */
 };
 
@@ -76,6 +77,8 @@ void tls_reason(char *out, size_t size);
 int tls_pair_load(struct tls_pair *p, const char *cert_file,
     const char *key_file, struct tls_report *r);
 void tls_pair_clear(struct tls_pair *p);
+/* When the first of the leaf and its chain expires, in seconds since 1970; INT64_MAX: it cannot be told. */
+int64_t tls_pair_expiry(const struct tls_pair *p);
 
 /* 0, or -1 without memory (the names that fitted stay). */
 int tls_names_add(struct tls_names *s, const char *name, size_t n, size_t index);

@@ -447,6 +447,28 @@ def test_metrics_of_connections_past_a_limit_behind_a_proxy(t):
     until(daemon, lambda m: m.sum("wsrelayd_connections") == 0, "no connection")
 
 
+def test_metrics_of_certificates(t):
+    ca = Authority(t)
+    pairs = [ca.issue("a.example"), ca.issue("b.example")]
+
+    def expiry(pem):
+        done = subprocess.run(["openssl", "x509", "-enddate", "-noout", "-in", pem], capture_output=True, text=True,
+                              timeout=60, check=True)
+        return ssl.cert_time_to_seconds(done.stdout.strip().removeprefix("notAfter="))
+
+    keys = "".join(f"Certificate={pem}\nCertificateKey={key}\n" for pem, key in pairs)
+    daemon = start(t, f"[listen tls]\nAddress=127.0.0.1:0\nTLS=yes\n{keys}{LISTEN}{echo('e')}")
+    name = "wsrelayd_certificate_expiry_timestamp_seconds"
+    equal(daemon.metrics().some(name, listener="tls"), {str(pem): expiry(pem) for pem, _ in pairs})
+    equal(len(daemon.metrics().series(name)), 2)
+    new = ca.issue("c.example", days=7)
+    for place, made in zip(pairs[0], new):
+        place.write_bytes(made.read_bytes())
+    hup(daemon)
+    equal(daemon.metrics().some(name, listener="tls"), {str(pem): expiry(pem) for pem, _ in pairs})
+    assert expiry(pairs[0][0]) < expiry(pairs[1][0])
+
+
 def test_metrics_of_connections_that_fail(t):
     authority = Authority(t)
     certificate = authority.issue("localhost")

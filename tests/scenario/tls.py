@@ -66,7 +66,7 @@ class Authority:
         self._openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
         return path
 
-    def issue(self, *names, client=False):
+    def issue(self, *names, client=False, days=20):
         """A certificate for DNS names or, where they look so, addresses; returns the paths (certificate, key)."""
         self._count += 1
         name = f"{self._count}"
@@ -77,7 +77,7 @@ class Authority:
         extensions.write_text(f"{LEAF_EXTENSIONS}subjectAltName={alternatives}\nextendedKeyUsage={usage}\n")
         self._openssl("req", "-new", "-key", key, "-subj", f"/CN={names[0]}", "-out", request)
         ca = ["-CA", self.pem, "-CAkey", self.folder / "ca.key", "-CAcreateserial"]
-        self._openssl("x509", "-req", "-in", request, *ca, "-days", "20", "-extfile", extensions, "-out", pem)
+        self._openssl("x509", "-req", "-in", request, *ca, "-days", str(days), "-extfile", extensions, "-out", pem)
         return pem, key
 
     def context(self, certificate=None, minimum=None, maximum=None):

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "unit_tls.h"
 
@@ -68,6 +70,45 @@ START_TEST(tls_ctx_warns_of_an_expired_certificate)
 }
 END_TEST
 
+/* Each certificate's, in the order of the list; with a chain, that of the first that expires. */
+START_TEST(tls_ctx_tells_when_certificates_expire)
+{
+	struct ut_reports r = { "", 0, 0 };
+	char text[8192], path[256];
+	struct tls_ctx *c;
+	int64_t now = (int64_t)time(NULL), good, old;
+	size_t n = 0;
+	FILE *f;
+
+	ut_section_add(&ut_sec, "default.pem", "default.key");
+	ut_section_add(&ut_sec, "expired.pem", "expired.key");
+	c = tls_ctx_new(&ut_sec.l, ut_on_report, &r);
+	ck_assert_ptr_nonnull(c);
+	good = tls_ctx_expiry(c, 0);
+	old = tls_ctx_expiry(c, 1);
+	tls_ctx_unref(c);
+	ck_assert(good > now && good < now + (int64_t)200 * 366 * 86400);
+	ck_assert(old < now && old > 0);
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert_ptr_nonnull(f = fopen(ut_path(i == 0 ? "default.pem" : "expired.pem"), "r"));
+		n += fread(text + n, 1, sizeof(text) - n, f);
+		fclose(f);
+	}
+	snprintf(path, sizeof(path), "%s", ut_path("chain.pem"));
+	ck_assert_ptr_nonnull(f = fopen(path, "w"));
+	ck_assert_uint_eq(fwrite(text, 1, n, f), n);
+	fclose(f);
+	ut_section_clear(&ut_sec);
+	ut_section_add(&ut_sec, "chain.pem", "default.key");
+	c = tls_ctx_new(&ut_sec.l, ut_on_report, &r);
+	unlink(path);
+	ck_assert_ptr_nonnull(c);
+	ck_assert_int_eq(tls_ctx_expiry(c, 0), old);
+	tls_ctx_unref(c);
+}
+END_TEST
+
 START_TEST(tls_names_match_one_wildcard_label)
 {
 	struct tls_names s = { NULL, 0 };
@@ -106,6 +147,7 @@ main(void)
 		tls_ctx_reports_a_key_that_does_not_fit,
 		tls_ctx_reports_an_encrypted_key_and_asks_nobody,
 		tls_ctx_warns_of_an_expired_certificate,
+		tls_ctx_tells_when_certificates_expire,
 		tls_names_match_one_wildcard_label,
 	};
 
