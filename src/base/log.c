@@ -131,6 +131,12 @@ log_lost(const struct log *log)
 	return atomic_load_explicit(&log->lost, memory_order_relaxed);
 }
 
+uint64_t
+log_suppressed(const struct log *log)
+{
+	return atomic_load_explicit(&log->suppressed, memory_order_relaxed);
+}
+
 /* A made line to the queue or the target; false when it is lost.  The lock is held. */
 static bool
 log_put(struct log *log, enum log_level level, struct log_line *l)
@@ -218,8 +224,10 @@ log_lets(struct log *log, enum log_level level, const void *kind, struct span te
 	may = log_limit_take(&log->limit, kind, level, clock_mono_ms(), &due);
 	if (due != NULL)
 		log_put_limit(log, due);
-	if (!may)
+	if (!may) {
 		log_limit_suppress(&log->limit, kind, text);
+		atomic_fetch_add_explicit(&log->suppressed, 1, memory_order_relaxed);
+	}
 	return may;
 }
 

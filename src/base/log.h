@@ -52,6 +52,8 @@ bool log_on(const struct log *log, enum log_level level);
 
 /* How many lines the target did not take since log_new. */
 uint64_t log_lost(const struct log *log);
+/* How many messages were suppressed by log_peer and log_kind; log must not be NULL, here as there. */
+uint64_t log_suppressed(const struct log *log);
 
 /*
  * One message.  No newline at the end of fmt.  Text form is

@@ -105,6 +105,7 @@ struct log {
 	atomic_bool off;	     /* target->kind is LOG_K_OFF */
 	atomic_uint_fast64_t lost;   /* since the log was opened */
 	atomic_uint_fast64_t unsaid; /* of these, not logged yet */
+	atomic_uint_fast64_t suppressed; /* messages of a kind that came too often */
 };
 
 struct log_writer *log_writer_new(struct log *log); /* started; NULL: errno tells */

@@ -145,12 +145,16 @@ metrics_write_shared(struct metrics_text *m, const struct daemon *d)
 	static const struct metrics_family lost = { "wsrelayd_log_lines_lost_total",
 		METRICS_COUNTER, "Lines that a log's target did not take." };
 
+	static const struct metrics_family suppressed = { "wsrelayd_log_messages_suppressed_total",
+		METRICS_COUNTER, "Log messages that peers caused too often to be logged each." };
+
 	metrics_one(m, &most, d->max_connections);
 	metrics_one(
 	    m, &zlib, atomic_load_explicit(&d->deflate_memory.bytes, memory_order_relaxed));
 	metrics_text_begin(m, &lost);
 	metrics_text_uint(m, &(struct metrics_label){ "log", "log" }, 1, log_lost(d->log));
 	metrics_text_uint(m, &(struct metrics_label){ "log", "access" }, 1, log_lost(d->access));
+	metrics_one(m, &suppressed, log_suppressed(d->log));
 }
 
 /* ---- the process */

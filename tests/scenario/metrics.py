@@ -447,6 +447,17 @@ def test_metrics_of_connections_past_a_limit_behind_a_proxy(t):
     until(daemon, lambda m: m.sum("wsrelayd_connections") == 0, "no connection")
 
 
+def test_metrics_of_messages_that_are_not_logged(t):
+    daemon = start(t, LISTEN + echo("e"))
+    for _ in range(30):
+        equal(status_of(t, daemon.port("main"), b"nonsense\r\n\r\n").status, 400)
+    now = daemon.metrics()
+    equal(now.sum("wsrelayd_connection_errors_total", reason="bad_request"), 30)
+    logged = daemon.log.count("not well-formed")
+    suppressed = now.sum("wsrelayd_log_messages_suppressed_total")
+    assert suppressed >= 1 and logged + suppressed >= 30, (logged, suppressed)
+
+
 def test_metrics_of_certificates(t):
     ca = Authority(t)
     pairs = [ca.issue("a.example"), ca.issue("b.example")]
