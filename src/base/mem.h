@@ -35,6 +35,12 @@ void mem_pages_free(void *p, size_t n);
 void *mem_map(size_t n);
 void mem_map_free(void *p, size_t n);
 
+/*
+ * Give what the C library holds and nobody uses back to the kernel, as far as it can: pages between objects too.  It takes
+ * time for each free piece, so it is for calm moments.
+ */
+void mem_trim(void);
+
 /* A NUL-terminated copy of s, or of the first n bytes of s. */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);

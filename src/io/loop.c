@@ -52,7 +52,12 @@ struct loop {
 	unsigned random_left;
 	uint8_t *scratch;		/* owned: headroom and scratch */
 	struct counter queued;
+	struct loop_timer calm;		/* armed while bulk_ms waits to be long ago */
+	bool calm_armed;
+	uint64_t bulk_ms;		/* of the last loop_note_bulk */
 };
+
+static void loop_on_calm(struct loop_timer *t);
 
 static void
 loop_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -143,6 +148,7 @@ loop_new(void)
 	if (l->mail_fd == -1 || l->scratch == NULL || loop_init_base(l) == -1)
 		goto fail;
 	wheel_init(&l->wheel, loop_now_ms(l));
+	l->calm.fn = loop_on_calm;
 	event_assign(&l->timer, l->base, -1, 0, loop_on_timer, l);
 	event_assign(&l->mail, l->base, l->mail_fd, EV_READ | EV_PERSIST,
 	    loop_on_mail, l);
@@ -344,6 +350,27 @@ loop_timer_stop(struct loop *l, struct loop_timer *t)
 {
 	if (wheel_armed(&t->w))
 		wheel_stop(&l->wheel, &t->w);
+}
+
+static void
+loop_on_calm(struct loop_timer *t)
+{
+	struct loop *l = (struct loop *)(void *)((char *)t - offsetof(struct loop, calm));
+
+	l->calm_armed = loop_now_ms(l) < l->bulk_ms + LOOP_CALM_MS;
+	if (l->calm_armed)
+		loop_timer_arm(l, t, l->bulk_ms + LOOP_CALM_MS);
+	else
+		mem_trim();
+}
+
+void
+loop_note_bulk(struct loop *l)
+{
+	l->bulk_ms = loop_now_ms(l);
+	if (!l->calm_armed)
+		loop_timer_arm(l, &l->calm, l->bulk_ms + LOOP_CALM_MS);
+	l->calm_armed = true;
 }
 
 void

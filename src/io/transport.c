@@ -327,6 +327,8 @@ transport_close(struct transport *t, bool reset)
 	if (t->io != NULL)
 		transport_io_free(t);
 	outq_drop(&t->q);
+	if (t->tls != NULL)
+		loop_note_bulk(t->loop); /* OpenSSL has had kilobytes for it */
 	tls_free(t->tls);
 	t->tls = NULL;
 	if (reset)

@@ -12,6 +12,8 @@
 
 /* Turns of the reading loop over what TLS holds, before others get theirs. */
 #define TLS_PENDING_ROUNDS 16
+/* A read of so many bytes takes memory for a while, wherever they go: in queues, in OpenSSL. */
+#define TRANSPORT_BULK (16 * 1024)
 
 static void
 transport_on_handshake(struct transport *t)
@@ -152,11 +154,15 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n, const char 
 
 	if (t->fd == -1 || t->eof)
 		return IO_EOF;
-	if (t->tls == NULL)
-		return transport_read_clear(t, p, size, 0, n, why);
-	st = transport_read_tls(t, p, size, n, why);
-	if (t->eof)
-		transport_ended(t);
+	if (t->tls == NULL) {
+		st = transport_read_clear(t, p, size, 0, n, why);
+	} else {
+		st = transport_read_tls(t, p, size, n, why);
+		if (t->eof)
+			transport_ended(t);
+	}
+	if (st == IO_OK && *n >= TRANSPORT_BULK)
+		loop_note_bulk(t->loop);
 	return st;
 }
 
