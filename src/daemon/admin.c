@@ -2,13 +2,14 @@
  * The admin endpoint: its sockets, its connections, and what is answered at once.  See admin.h.
  *
  * The carrier is the gateway's own HTTP/1.1 server (http/h1_server); this is another user above the same seam, with a
- * handler and a list of connections of its own on the main thread's loop.  What needs the workers is in admin_list.c.
+ * handler and a list of connections of its own on the main thread's loop.  What needs the workers is in
+ * admin_list.c and admin_health.c.
  *
  * Who can connect may do everything: a Unix socket's mode says who that is, TCP is for the loopback only.  There the
  * browser of a user of this machine can connect as well, with what any page tells it: see admin_request.h.
  *
- * Called by the daemon and by the carrier.  Invariants: a request is answered within the call or handed to admin_list.c;
- * the endpoint lives until the loop's end, through a drain too.
+ * Called by the daemon and by the carrier.  Invariants: a request is answered within the call or handed to one of these; the
+ * endpoint lives until the loop's end, through a drain too.
  */
 #include <sys/fsuid.h>
 
@@ -210,7 +211,7 @@ admin_on_request(void *arg, struct stream *s, const struct stream_request *r)
 		admin_metrics(a, s);
 		break;
 	case ADMIN_HEALTHZ:
-		admin_reply_line(s, 200, NULL, "ok");
+		admin_health_start(a, s);
 		break;
 	case ADMIN_READYZ:
 		admin_readyz(a, s);
@@ -466,5 +467,6 @@ admin_free(struct admin *a)
 	admin_front_clear(&a->next);
 	http_server_abort_all(&a->connections);
 	admin_list_free_all(a);
+	admin_health_free(a);
 	mem_free(a);
 }

@@ -1,4 +1,4 @@
-/* The inside of the admin endpoint, shared by admin.c and admin_list.c.  Nobody else includes it. */
+/* The inside of the admin endpoint, shared by admin.c, admin_health.c and admin_list.c.  Nobody else includes it. */
 #ifndef DAEMON_ADMIN_INT_H
 #define DAEMON_ADMIN_INT_H
 
@@ -17,6 +17,7 @@ struct admin_front {
 	struct addr addr;			/* with n > 0 */
 };
 
+struct admin_health;
 struct admin_list;
 
 struct admin {
@@ -30,6 +31,7 @@ struct admin {
 	uint64_t next_id, started_ms;
 	struct admin_list *lists;	/* owned: walks under way */
 	size_t n_lists;
+	struct admin_health *health;	/* owned; NULL until somebody asked */
 };
 
 /* A whole answer, and the end of the stream.  body is borrowed for the call. */
@@ -44,5 +46,9 @@ void admin_reply_line(struct stream *s, unsigned status, const char *allow, cons
 /* /connections and /connections/ID/close: answered when all workers have been asked. */
 void admin_list_start(struct admin *a, struct stream *s, const struct admin_request *r);
 void admin_list_free_all(struct admin *a);
+
+/* /healthz: the same. */
+void admin_health_start(struct admin *a, struct stream *s);
+void admin_health_free(struct admin *a);
 
 #endif

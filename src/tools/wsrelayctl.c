@@ -20,6 +20,7 @@
 #include "tools/wsrelayctl_top.h"
 
 #define CTL_TSV "text/tab-separated-values"
+#define CTL_WAIT_MS 200
 #define CTL_TABLE ((size_t)512 << 20)
 
 struct ctl {
@@ -273,6 +274,48 @@ ctl_post(struct ctl *c, const char *what, const char *target)
 	return st;
 }
 
+/* The fact of that name in a /status; `-` when it has none. */
+static struct span
+ctl_fact(struct span text, const char *name)
+{
+	struct span line, cell;
+
+	while (ctl_next_line(&text, &line))
+		if (ctl_next_cell(&line, &cell) && span_eq(cell, span_from_str(name)) &&
+		    ctl_next_cell(&line, &cell))
+			return cell;
+	return SPAN_LIT("-");
+}
+
+/* Until the process that drains is gone, or another one has its place. */
+static enum ctl_exit
+ctl_wait_for_end(struct ctl *c)
+{
+	char pid[24] = "", now[24];
+	struct span body;
+	const char *why;
+
+	do {
+		if (ctl_call_ask(c->call, "GET", "/status", CTL_TSV, &body, &why) != 200)
+			return CTL_OK;
+		snprintf(now, sizeof(now), "%.*s", SPAN_ARG(ctl_fact(body, "pid")));
+		if (pid[0] == '\0')
+			memcpy(pid, now, sizeof(pid));
+		if (strcmp(pid, now) != 0 || !span_eq(ctl_fact(body, "state"), SPAN_LIT("draining")))
+			return CTL_OK;
+	} while (ctl_call_wait(c->call, CTL_WAIT_MS));
+	fprintf(stderr, "wsrelayctl: drain: interrupted; the daemon goes on draining\n");
+	return CTL_UNREACHABLE;
+}
+
+static enum ctl_exit
+ctl_drain(struct ctl *c)
+{
+	enum ctl_exit st = ctl_post(c, "drain", "/drain");
+
+	return st == CTL_OK && c->o.wait ? ctl_wait_for_end(c) : st;
+}
+
 static enum ctl_exit
 ctl_metrics(struct ctl *c)
 {
@@ -291,7 +334,7 @@ ctl_run_command(struct ctl *c)
 	case CTL_TOP: return ctl_top(c->call, &c->o);
 	case CTL_CLOSE: return ctl_close(c);
 	case CTL_RELOAD: return ctl_post(c, NULL, "/reload");
-	case CTL_DRAIN: return ctl_post(c, "drain", "/drain");
+	case CTL_DRAIN: return ctl_drain(c);
 	case CTL_METRICS: return ctl_metrics(c);
 	case CTL_HELP:
 	case CTL_VERSION: break;

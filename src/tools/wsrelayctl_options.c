@@ -13,10 +13,10 @@
 #include "base/addr.h"
 #include "base/num.h"
 
-enum { OPT_ROUTE = 256, OPT_CLIENT, OPT_KIND, OPT_JSON, OPT_SORT };
+enum { OPT_ROUTE = 256, OPT_CLIENT, OPT_KIND, OPT_JSON, OPT_SORT, OPT_WAIT };
 
 /* Options that only some commands know. */
-enum { USES_JSON = 1, USES_FILTERS = 2, USES_ROUNDS = 4, USES_IDS = 8 };
+enum { USES_JSON = 1, USES_FILTERS = 2, USES_ROUNDS = 4, USES_IDS = 8, USES_WAIT = 16 };
 
 static const struct {
 	const char *name;
@@ -28,7 +28,7 @@ static const struct {
 	{ "top", CTL_TOP, USES_JSON | USES_FILTERS | USES_ROUNDS },
 	{ "close", CTL_CLOSE, USES_IDS },
 	{ "reload", CTL_RELOAD, 0 },
-	{ "drain", CTL_DRAIN, 0 },
+	{ "drain", CTL_DRAIN, USES_WAIT },
 	{ "metrics", CTL_METRICS, 0 },
 };
 
@@ -44,6 +44,7 @@ static const struct option ctl_long_options[] = {
 	{ "interval", required_argument, NULL, 'i' },
 	{ "rounds", required_argument, NULL, 'n' },
 	{ "sort", required_argument, NULL, OPT_SORT },
+	{ "wait", no_argument, NULL, OPT_WAIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -70,6 +71,7 @@ const char ctl_options_help[] =
     "  -n, --rounds N      end after so many (default: 1 unless on a terminal)\n"
     "      --sort messages|bytes\n"
     "                      what top looks at (default messages)\n"
+    "      --wait              drain: until the daemon has ended\n"
     "  -V, --version       the version\n"
     "  -h, --help          this text\n";
 
@@ -139,6 +141,9 @@ ctl_take(struct ctl_options *o, int option, const char *value, char *why)
 	case OPT_JSON:
 		o->json = true;
 		return 0;
+	case OPT_WAIT:
+		o->wait = true;
+		return 0;
 	case OPT_ROUTE:
 		o->route = value;
 		return value[0] != '\0' ? 0 : ctl_bad(why, "--route", value, "the name of a route");
@@ -171,6 +176,8 @@ ctl_check_uses(const struct ctl_options *o, unsigned uses, bool rounds, char *wh
 		bad = "--json";
 	if ((o->route != NULL || o->client != NULL || o->kind != NULL) && (uses & USES_FILTERS) == 0)
 		bad = "--route, --client or --kind";
+	if (o->wait && (uses & USES_WAIT) == 0)
+		bad = "--wait";
 	if (rounds && (uses & USES_ROUNDS) == 0)
 		bad = "--interval, --rounds or --sort";
 	if (bad == NULL)

@@ -32,6 +32,7 @@ struct ctl_options {
 	uint64_t rounds;      /* top; 0: not said */
 	enum ctl_sort sort;
 	bool json;
+	bool wait; /* drain */
 };
 
 #define CTL_WHY 200

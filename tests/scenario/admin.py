@@ -13,6 +13,7 @@ import time
 
 import wire2
 from harness import contains, equal, in_threads, limit, raise_open_files, tag, waits
+from supervise import stuck
 from tls import Authority
 from wire import CLOSE, TEXT, Listener, WebSocket, answer_101, connect, open_ws, relayed, request_head, status_of
 
@@ -391,6 +392,33 @@ FailTimeout=1s
     t.wait(lambda: ask(t, "/readyz").status == 200, what="its rest is over")
 
 
+@waits
+@tag("tsan")
+def test_admin_healthz_hears_of_every_worker(t):
+    daemon = start(t, server="Workers=3")
+    equal(text_of(ask(t, "/healthz")), "ok\n")
+    with stuck(t, daemon.pid, "worker-1"):
+        gone = connect(t, socket_of(t))
+        gone.send(request_head(target="/healthz"))
+        gone.abort()
+        response = ask(t, "/healthz")
+        equal(response.status, 503)
+        waited = int(re.fullmatch(r"worker-1 has not answered for (\d+) ms\n", text_of(response))[1])
+        assert 5000 <= waited < 5000 + 3000 * t.factor, response.body
+        equal(ask(t, "/readyz").status, 200)
+        # who asks then is told at once
+        began = time.monotonic()
+        for _ in range(5):
+            equal(ask(t, "/healthz").status, 503)
+        assert time.monotonic() - began < 5, "each of these waited"
+    t.wait(lambda: ask(t, "/healthz").status == 200, what="it goes on")
+    # many at once wait for the same signs
+    kept = [connect(t, socket_of(t)) for _ in range(50)]
+    for conn in kept:
+        conn.send(request_head(target="/healthz"))
+    equal({conn.read_response().status for conn in kept}, {200})
+
+
 # ---- what it changes
 
 
@@ -463,11 +491,21 @@ def test_admin_drain(t):
 
 @limit(180)
 def test_admin_connections_while_data_flows_and_others_come_and_go(t):
+    look_while_data_flows(t, "Workers=2")
+
+
+@limit(180)
+def test_admin_connections_of_a_single_worker_while_data_flows(t):
+    """It has the main thread, and the endpoint, for itself."""
+    look_while_data_flows(t, "Workers=1")
+
+
+def look_while_data_flows(t, server):
     """Thousands of WebSockets, with those that stay shown exactly once in each answer."""
     count = 3000 if not t.sanitized else 600
     if not raise_open_files(2 * count + 500):
         count = 300
-    daemon = start(t)
+    daemon = start(t, server=server)
     port = daemon.port("main")
     sockets = [open_ws(t, port, "/other" if i % 3 == 0 else "/ws") for i in range(count)]
     stay = {e["id"] for e in connections(t)}
@@ -580,7 +618,12 @@ def test_admin_request_bodies_do_not_matter(t):
 
 @tag("tsan")
 def test_admin_daemon_ends_in_the_middle_of_an_answer(t):
-    daemon = start(t)
+    for workers in (1, 3):
+        end_in_the_middle_of_an_answer(t, f"Workers={workers}")
+
+
+def end_in_the_middle_of_an_answer(t, server):
+    daemon = start(t, server=server)
     sockets = [open_ws(t, daemon.port("main")) for _ in range(300)]
     lazy = connect(t, socket_of(t), receive_buffer=4096)
     for _ in range(40):

@@ -13,7 +13,7 @@ import threading
 import time
 
 from admin import ROUTES, connections, socket_of, start
-from harness import FACTOR, PROGRAM, START_S, contains, equal, tag, waits
+from harness import FACTOR, PROGRAM, START_S, STOP_S, contains, equal, tag, waits
 from wire import TEXT, Listener, open_ws, relayed
 
 CTL = PROGRAM.parent / "wsrelayctl"
@@ -293,8 +293,13 @@ def test_ctl_drain(t):
     contains(ctl(t, daemon, "status").stdout, "draining")
     contains(ctl(t, daemon, "drain").stdout, "draining already")
     contains(ctl(t, daemon, "reload", status=1).stderr, "draining")
+    waiting = t.spawn([CTL, "-c", daemon.ini, "drain", "--wait"], stdout=subprocess.PIPE)
+    contains(waiting.stdout.readline().decode(), "draining already, 1 connections are left")
+    equal(waiting.poll(), None)
     ws.expect_close(1001)
     ws.send_close(1001)
+    equal(waiting.wait(STOP_S * t.factor), 0)
+    waiting.stdout.close()
     equal(daemon.wait_end(), 0)
     contains(ctl(t, daemon, "status", status=2).stderr, "not running")
 

@@ -68,6 +68,9 @@ START_TEST(options_before_and_behind_the_command)
 	ck_assert_uint_eq(o.interval_ms, 500);
 	ck_assert_uint_eq(o.rounds, 3);
 	ck_assert_int_eq(o.sort, CTL_SORT_BYTES);
+	ck_assert(!o.wait);
+	ck_assert_int_eq(parse("drain", "--wait", NULL), 0);
+	ck_assert(o.wait);
 	ck_assert_int_eq(parse("top", NULL), 0);
 	ck_assert_uint_eq(o.interval_ms, 2000);
 	ck_assert(o.rounds == 0 && o.sort == CTL_SORT_MESSAGES && o.address == NULL);
@@ -87,7 +90,7 @@ START_TEST(options_that_are_refused)
 		{ { "top", "-n", "0" }, "0" }, { { "top", "--sort", "age" }, "messages or bytes" },
 		{ { "top", "--client", "x" }, "x" }, { { "top", "--route", "" }, "route" },
 		{ { "connections", "--kind", "ws" }, "websocket, handshake or http" },
-		{ { "drain", "--json" }, "--json" }, { { "reload", "--route", "a" }, "--route" },
+		{ { "drain", "--json" }, "--json" }, { { "reload", "--wait" }, "--wait" }, { { "reload", "--route", "a" }, "--route" },
 		{ { "status", "-n", "2" }, "--rounds" }, { { "connections", "-i", "2s" }, "--interval" },
 	};
 
