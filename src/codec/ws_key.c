@@ -1,14 +1,14 @@
 /*
- * Sec-WebSocket-Key and -Accept (RFC 6455 4.1, 4.2.2) with OpenSSL's SHA-1,
- * base64 and random numbers.  No state; any thread.
+ * Sec-WebSocket-Key and -Accept (RFC 6455 4.1, 4.2.2) with OpenSSL's SHA-1 and base64.  Any
+ * thread.  No state but OpenSSL's SHA-1 itself, which is looked for once: that takes longer than
+ * to use it.
  */
 #include "codec/ws_key.h"
 
 #include <openssl/evp.h>
-#include <openssl/rand.h>
+#include <pthread.h>
 #include <string.h>
 
-#define KEY_BYTES 16
 #define ACCEPT_BYTES 20 /* SHA-1 */
 
 static const char key_guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 1.3 */
@@ -32,19 +32,29 @@ ws_key_valid(struct span key)
 	return memchr("AQgw", key.p[21], 4) != NULL;
 }
 
+static EVP_MD *key_sha1; /* NULL: OpenSSL has none */
+
+static void
+key_find_sha1(void)
+{
+	key_sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+}
+
 int
 ws_key_accept(struct span key, char out[WS_ACCEPT_N + 1])
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 	int rc = -1;
 	EVP_MD_CTX *ctx;
 
 	out[0] = '\0';
-	if ((ctx = EVP_MD_CTX_new()) == NULL)
+	pthread_once(&once, key_find_sha1);
+	if (key_sha1 == NULL || (ctx = EVP_MD_CTX_new()) == NULL)
 		return -1;
 	/* RFC 6455 4.2.2: base64 of the SHA-1 of the key and the GUID. */
-	if (EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1 &&
+	if (EVP_DigestInit_ex2(ctx, key_sha1, NULL) == 1 &&
 	    EVP_DigestUpdate(ctx, key.p, key.n) == 1 &&
 	    EVP_DigestUpdate(ctx, key_guid, sizeof(key_guid) - 1) == 1 &&
 	    EVP_DigestFinal_ex(ctx, hash, &n) == 1 && n == ACCEPT_BYTES &&
@@ -54,13 +64,8 @@ ws_key_accept(struct span key, char out[WS_ACCEPT_N + 1])
 	return rc;
 }
 
-int
-ws_key_make(char out[WS_KEY_N + 1])
+void
+ws_key_make(const uint8_t nonce[WS_NONCE_N], char out[WS_KEY_N + 1])
 {
-	unsigned char nonce[KEY_BYTES];
-
-	out[0] = '\0';
-	if (RAND_bytes(nonce, sizeof(nonce)) != 1) /* RFC 6455 4.1: selected randomly */
-		return -1;
-	return EVP_EncodeBlock((unsigned char *)out, nonce, KEY_BYTES) == WS_KEY_N ? 0 : -1;
+	EVP_EncodeBlock((unsigned char *)out, nonce, WS_NONCE_N);
 }

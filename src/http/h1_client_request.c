@@ -22,6 +22,18 @@
 
 /* ---- the request */
 
+/* A fresh key, and the answer to it that is expected. */
+static int
+h1c_make_key(struct h1_client *h1c, char key[WS_KEY_N + 1])
+{
+	uint32_t nonce[WS_NONCE_N / sizeof(uint32_t)];
+
+	for (size_t i = 0; i < sizeof(nonce) / sizeof(nonce[0]); i++)
+		nonce[i] = loop_random(h1c->t.loop);
+	ws_key_make((const uint8_t *)nonce, key);
+	return ws_key_accept(span_from_str(key), h1c->x->accept);
+}
+
 /* Send it; a broken connection is told by the loop.  0, or -1 with *why. */
 static int
 h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char **why)
@@ -30,8 +42,7 @@ h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char *
 	struct iovec iov;
 	struct buf b;
 
-	if (r->websocket &&
-	    (ws_key_make(key) == -1 || ws_key_accept(span_from_str(key), h1c->x->accept) == -1)) {
+	if (r->websocket && h1c_make_key(h1c, key) == -1) {
 		*why = "the handshake's key cannot be made";
 		return -1;
 	}

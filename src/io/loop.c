@@ -48,7 +48,7 @@ struct loop {
 	int mail_fd;			/* eventfd */
 	pthread_mutex_t mail_lock;
 	struct loop_msg *mail_head, **mail_tail;	/* under mail_lock */
-	uint32_t random[64];
+	uint32_t random[256];
 	unsigned random_left;
 	uint8_t *scratch;		/* owned: headroom and scratch */
 	struct counter queued;
