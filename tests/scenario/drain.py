@@ -211,3 +211,13 @@ def test_drain_again_ends_at_once(t):
     equal(daemon.wait_end(10), 0)
     for ws in crowd.sockets:
         ws.read_all()
+
+
+def test_drain_in_no_time_closes_all_at_once_with_a_code(t):
+    daemon = t.daemon(ini("0"))
+    crowd = Crowd(t, daemon.port("main"), 30)
+    daemon.signal(signal.SIGTERM)
+    for ws in crowd.sockets:
+        ws.expect_close(1001)
+        ws.close()
+    equal(daemon.wait_end(), 0)

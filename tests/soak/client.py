@@ -25,7 +25,8 @@ import time
 import zlib
 
 KEYS = {
-    "kind": "h1, h2, or kill: which leaves in the middle of a message",
+    "kind": "h1, h2, kill: which leaves in the middle of a message, or get: HTTP requests for a file",
+    "file": "what a get has to bring",
     "host": "", "port": "", "path": "", "tls": "", "compress": "",
     "count": "WebSockets at once", "streams": "of them on one HTTP/2 connection",
     "sizes": "[least, most] of a message", "window": "messages in flight", "text": "",
@@ -609,6 +610,52 @@ class Crowd:
         if lenient or self.lenient:
             await asyncio.sleep(0.2)
 
+    async def get(self):
+        """Requests for a file, whole and in parts, on a connection that is kept."""
+        want = memoryview(self.file)
+        until = time.monotonic() + self.chance.uniform(0.1, 1) * self.spec["life"]
+        reader, writer = await asyncio.open_connection(
+            self.spec["host"], self.spec["port"], ssl=self.tls, server_hostname="localhost" if self.tls else None
+        )
+        try:
+            while not (self.stopping or self.last) and time.monotonic() < until:
+                off = self.chance.randrange(len(want))
+                part = f"Range: bytes={off}-\r\n" if self.chance.random() < 0.5 else ""
+                writer.write(f"GET {self.spec['path']} HTTP/1.1\r\nHost: localhost\r\n{part}\r\n".encode())
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), OPEN_S)
+                fields = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:] if ": " in line)
+                status, size = int(head[9:12]), int(fields["content-length"])
+                body = await asyncio.wait_for(reader.readexactly(size), GRACE_S)
+                if status in (200, 206):
+                    if body != want[off if part else 0 :]:
+                        raise Fault(f"wrong bytes in a file of {size} bytes")
+                    self.stats.counts["files"] += 1
+                elif status not in REFUSALS and not self.lenient:
+                    raise Fault(f"a request was answered with {status}")
+                if fields.get("connection") == "close":
+                    break
+                await asyncio.sleep(self.chance.random() * self.spec["pause"])
+        finally:
+            writer.close()
+
+    async def get_place(self):
+        while not (self.stopping or self.last):
+            lenient = self.lenient
+            try:
+                await self.get()
+            except Fault as fault:
+                self.stats.fault(f"{self.spec['path']} get: {fault}")
+            except asyncio.IncompleteReadError as cut:
+                # between two responses the connection may go (a reload); within one, with its backend only
+                if cut.partial and not (lenient or self.lenient or self.spec["backend"]):
+                    self.stats.fault(f"{self.spec['path']} get: cut within a response after {len(cut.partial)} bytes")
+                self.stats.counts["gets cut"] += 1
+            except (OSError, asyncio.TimeoutError) as why:
+                if isinstance(why, (ConnectionRefusedError, asyncio.TimeoutError)):
+                    self.stats.fault(f"{self.spec['path']} get: {type(why).__name__}")
+                self.stats.counts["gets broken"] += 1
+                await asyncio.sleep(0.1)
+
     async def place(self):
         while not (self.stopping or self.last):
             await self.one(Plain(self.spec, self.tls))
@@ -630,6 +677,10 @@ class Crowd:
         self.stopping = False
         if self.spec["kind"] == "h2":
             places = [self.connection() for _ in range(self.spec["count"] // self.spec["streams"])]
+        elif self.spec["kind"] == "get":
+            with open(self.spec["file"], "rb") as file:
+                self.file = file.read()
+            places = [self.get_place() for _ in range(self.spec["count"])]
         else:
             places = [self.place() for _ in range(self.spec["count"])]
         await asyncio.gather(*places)
