@@ -2,10 +2,12 @@
  * Makes allocations of a program fail at random, as a machine without memory would: preloaded before the daemon by the
  * soak.  The first eight bytes of the file that SOAK_REFUSE names are how many in a million fail now; the next eight
  * count those that did.  The program, OpenSSL, nghttp2, zlib and libevent all get their share; the C library's own
- * needs (threads, look-ups of names) are left alone, as they go other ways.
+ * needs (threads, look-ups of names) are left alone, as they go other ways.  What is not refused goes to the next in the
+ * line: the C library, or a sanitizer.
  */
 #include <sys/mman.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -13,10 +15,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
 
 struct refuse {
 	_Atomic uint64_t rate, count;
@@ -61,17 +59,29 @@ refuse_now(void)
 void *
 malloc(size_t n)
 {
-	return refuse_now() ? NULL : __libc_malloc(n);
+	static void *(*next)(size_t);
+
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "malloc");
+	return refuse_now() ? NULL : next(n);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	return refuse_now() ? NULL : __libc_calloc(n, size);
+	static void *(*next)(size_t, size_t);
+
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "calloc");
+	return refuse_now() ? NULL : next(n, size);
 }
 
 void *
 realloc(void *p, size_t n)
 {
-	return refuse_now() ? NULL : __libc_realloc(p, n);
+	static void *(*next)(void *, size_t);
+
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "realloc");
+	return refuse_now() ? NULL : next(p, n);
 }
