@@ -2,7 +2,8 @@
  * Arrivals by client: a hash table of sets, a few ways each.  See arrivals.h.
  *
  * An entry is a tag of 63 bits and the time stamp of policy/rate.h; it is free when that lies in the past.  Tags and
- * places are multilinear hashes with keys of this process, so that nobody can choose addresses that meet.
+ * places are multilinear hashes with keys of this process, so that nobody can choose addresses that meet; places are
+ * stirred as well, since neighbouring addresses would crowd in a few sets with some of the keys.
  */
 #include <pthread.h>
 #include <string.h>
@@ -70,6 +71,15 @@ arrivals_hash(const uint64_t key[ARRIVALS_WORDS + 1], const uint32_t word[ARRIVA
 	return (uint32_t)(h >> 32);
 }
 
+/* One to one, and no trace of the steps between neighbours is left (the end of MurmurHash3). */
+static uint32_t
+arrivals_stir(uint32_t h)
+{
+	h = (h ^ h >> 16) * 0x85ebca6bU;
+	h = (h ^ h >> 13) * 0xc2b2ae35U;
+	return h ^ h >> 16;
+}
+
 /* Listeners are few and not a peer's to name. */
 static uint32_t
 arrivals_name(const char *name)
@@ -122,7 +132,7 @@ arrivals_add(struct arrivals *a, const char *listen, const uint8_t client[16], u
 	word[4] = arrivals_name(listen);
 	h = arrivals_hash(a->key[0], word);
 	tag = ((uint64_t)h << 32 | arrivals_hash(a->key[1], word)) | 1;
-	set = a->v + (size_t)(h % ARRIVALS_SETS) * ARRIVALS_WAYS;
+	set = a->v + (size_t)(arrivals_stir(h) % ARRIVALS_SETS) * ARRIVALS_WAYS;
 	pthread_mutex_lock(&a->lock);
 	ret = arrivals_judge(arrivals_find(set, tag), rate, now_ms);
 	pthread_mutex_unlock(&a->lock);
