@@ -90,13 +90,18 @@ def packages(t):
     FOLDER.mkdir(parents=True, exist_ok=True)
     with open(FOLDER / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = FOLDER / "done"
-        if not done.exists() or done.stat().st_mtime < newest():
+        done, failed = FOLDER / "done", FOLDER / "failed"
+        latest = newest()
+        if failed.exists() and failed.stat().st_mtime == latest and failed.read_text().startswith(f"{os.getppid()}\n"):
+            raise AssertionError("the packages could not be built: an earlier test says why")
+        if not done.exists() or done.stat().st_mtime < latest:
             done.unlink(missing_ok=True)
-            began = newest()
+            failed.write_text(f"{os.getppid()}\n")  # one process runs all tests
+            os.utime(failed, (latest, latest))
             build(t)
+            failed.unlink()
             done.touch()
-            os.utime(done, (began, began))
+            os.utime(done, (latest, latest))
     return Built()
 
 
@@ -108,7 +113,9 @@ def build(t):
     if os.geteuid() == 0:
         call(["chown", "-R", f"{NOBODY}:{NOBODY}", work], REPO)
     tree = work / f"wsrelayd-{version()}"
-    env = {"HOME": str(work), "DEB_BUILD_OPTIONS": "nocheck", "RPMBUILD_OPTIONS": "--nodeps --nocheck"}
+    # nobody has no compiler's cache; how fast the .rpm's programs are does not matter
+    (work / ".rpmmacros").write_text("%optflags -O0\n")
+    env = {"HOME": str(work), "CCACHE_DISABLE": "1", "DEB_BUILD_OPTIONS": "nocheck", "RPMBUILD_OPTIONS": "--nodeps --nocheck"}
     call(["make", "deb"], tree, env, user=NOBODY)
     call(["make", "rpm"], tree, env, user=NOBODY)
     for name in ("deb", "rpm", "tree"):

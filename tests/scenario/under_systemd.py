@@ -279,7 +279,7 @@ def test_systemd_hands_over_keys_that_only_root_can_read(t):
     done = m.run("systemctl", "reload", "wsrelayd", check=False)
     assert done.returncode != 0, "a bad configuration was accepted"
     contains(m.journal(), "bad.ini:2", "loud")
-    contains(m.run("wsrelayctl", "-a", "unix:/run/wsrelayd/admin.sock", "status").stdout, "WebSockets")
+    contains(m.run("wsrelayctl", "-a", "unix:/run/wsrelayd/admin.sock", "status").stdout, "websockets:")
     m.echo("still", "wss://127.0.0.1:443/ws", "-k")
     done = m.run("cat", "/etc/ssl/wsrelayd/privkey.pem", user="wsrelayd", check=False)
     assert done.returncode != 0, "the key is readable for everybody"
