@@ -36,6 +36,7 @@ struct backends_address {
 	_Atomic unsigned fails; /* in a row; changed under lock */
 	_Atomic uint64_t connections;
 	_Atomic uint64_t idle;		/* that wait in pools */
+	_Atomic uint64_t max;		/* MaxConnections of who came last to wait */
 	_Atomic uint64_t rest_until_ms; /* changed under lock */
 	pthread_mutex_t lock;
 	char name[]; /* the backend's */
@@ -45,6 +46,7 @@ struct backends {
 	struct log *log;      /* borrowed */
 	pthread_mutex_t lock; /* over the list */
 	struct backends_address *first;
+	struct backends_pool *pools; /* under the lock too */
 };
 
 /* The addresses of one [backend] of one snapshot, in the order of its Address. */
@@ -334,11 +336,24 @@ backends_is_crowded(const struct backends_address *a, const struct config_backen
 }
 
 bool
+backends_idle_is_too_many(void *arg)
+{
+	struct backends_address *a = arg;
+	uint64_t max = atomic_load_explicit(&a->max, memory_order_relaxed);
+
+	return max != 0 &&
+	    atomic_load_explicit(&a->connections, memory_order_relaxed) +
+		atomic_load_explicit(&a->idle, memory_order_relaxed) >
+	    max;
+}
+
+bool
 backends_idle_begin(struct backends_address *a, const struct config_backend *cb)
 {
 	/* Its pick is about to go: the sum stays as it is. */
 	if (backends_is_crowded(a, cb))
 		return false;
+	atomic_store_explicit(&a->max, cb->max_connections, memory_order_relaxed);
 	atomic_fetch_add_explicit(&a->idle, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
 	return true;
@@ -351,6 +366,59 @@ backends_idle_end(void *arg)
 
 	atomic_fetch_sub_explicit(&a->idle, 1, memory_order_relaxed);
 	backends_unref(a);
+}
+
+static void
+backends_on_called(struct loop_msg *m, struct loop *loop)
+{
+	struct backends_pool *p =
+	    (struct backends_pool *)(void *)((char *)m - offsetof(struct backends_pool, msg));
+
+	(void)loop;
+	pthread_mutex_lock(&p->owner->lock);
+	p->posted = false;
+	pthread_mutex_unlock(&p->owner->lock);
+	p->crowded(p->arg);
+}
+
+void
+backends_pool_join(struct backends_pool *p, struct backends_address *a)
+{
+	if (p->owner != NULL)
+		return;
+	p->owner = a->owner;
+	p->msg.fn = backends_on_called;
+	pthread_mutex_lock(&p->owner->lock);
+	p->next = p->owner->pools;
+	p->owner->pools = p;
+	pthread_mutex_unlock(&p->owner->lock);
+}
+
+void
+backends_pool_leave(struct backends_pool *p)
+{
+	struct backends_pool **at;
+
+	if (p->owner == NULL)
+		return;
+	pthread_mutex_lock(&p->owner->lock);
+	for (at = &p->owner->pools; *at != p; at = &(*at)->next)
+		continue;
+	*at = p->next;
+	pthread_mutex_unlock(&p->owner->lock);
+}
+
+void
+backends_call_pools(struct backends_address *a, const struct loop *but)
+{
+	pthread_mutex_lock(&a->owner->lock);
+	for (struct backends_pool *p = a->owner->pools; p != NULL; p = p->next) {
+		if (p->posted || p->loop == but)
+			continue;
+		p->posted = true;
+		loop_post(p->loop, &p->msg);
+	}
+	pthread_mutex_unlock(&a->owner->lock);
 }
 
 /* ---- health ---- */

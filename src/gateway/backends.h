@@ -11,6 +11,7 @@
 #define GATEWAY_BACKENDS_H
 
 #include "config/config.h"
+#include "io/loop.h"
 #include "policy/balance.h"
 
 struct log;
@@ -57,8 +58,30 @@ void backends_release(struct backends_address *a);
 bool backends_idle_begin(struct backends_address *a, const struct config_backend *cb);
 void backends_idle_end(void *a);
 
-/* Whether one more connection is too many because of those that wait. */
+/* Whether one more connection is too many because of those that wait; for one that waits (an address as
+ * backends_idle_end's), by the MaxConnections that it came with. */
 bool backends_is_crowded(const struct backends_address *a, const struct config_backend *cb);
+bool backends_idle_is_too_many(void *a);
+
+/*
+ * A worker's pool of connections that wait.  Embedded in its owner, zeroed, with loop, crowded and arg set; known to
+ * others from backends_pool_join (again: nothing) until backends_pool_leave, both on its thread.  crowded is called on
+ * its thread when somebody needs room that its connections may have.
+ */
+struct backends_pool {
+	struct backends_pool *next;
+	struct backends *owner; /* NULL: not known */
+	struct loop *loop;	/* borrowed */
+	void (*crowded)(void *arg);
+	void *arg; /* borrowed */
+	struct loop_msg msg;
+	bool posted; /* msg is on its way; under the owner's lock */
+};
+void backends_pool_join(struct backends_pool *p, struct backends_address *a);
+void backends_pool_leave(struct backends_pool *p);
+
+/* Call all pools but the one of this loop. */
+void backends_call_pools(struct backends_address *a, const struct loop *but);
 
 const struct addr *backends_addr(const struct backends_address *a);
 

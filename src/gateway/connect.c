@@ -151,8 +151,9 @@ connect_dial(struct connect *c)
 	}
 	c->dial_us = clock_mono_us();
 	/* What waits for a request gives way to who needs a connection of its own. */
-	if (backends_is_crowded(c->ss->backend, cb))
-		h1_pool_drop(gw->pool, backends_addr(c->ss->backend));
+	if (backends_is_crowded(c->ss->backend, cb) &&
+	    !h1_pool_drop(gw->pool, backends_addr(c->ss->backend)))
+		backends_call_pools(c->ss->backend, gw->env.loop);
 	c->dial = dial_start(gw->env.loop, gw->env.resolver, backends_addr(c->ss->backend),
 	    cb->protocol == CONFIG_PROTOCOL_PACKET, cb->connect_timeout_ms, connect_on_dialled, c);
 	if (c->dial == NULL)

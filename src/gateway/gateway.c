@@ -269,6 +269,15 @@ gateway_admit(void *arg, const struct stream_info *info)
 	return refuse;
 }
 
+/* Another worker needs room at a backend: what waits here for no good gives way. */
+static void
+gateway_on_crowded(void *arg)
+{
+	struct gateway *gw = arg;
+
+	h1_pool_sweep(gw->pool, backends_idle_is_too_many);
+}
+
 struct gateway *
 gateway_new(const struct gateway_env *env)
 {
@@ -286,6 +295,9 @@ gateway_new(const struct gateway_env *env)
 		mem_free(gw);
 		return NULL;
 	}
+	gw->crowd.loop = env->loop;
+	gw->crowd.crowded = gateway_on_crowded;
+	gw->crowd.arg = gw;
 	gw->handler.request = gateway_on_request;
 	gw->handler.refused = gateway_on_refused;
 	gw->handler.broken = gateway_on_broken;
@@ -306,6 +318,7 @@ gateway_free(struct gateway *gw)
 	if (gw == NULL)
 		return;
 	loop_timer_stop(gw->env.loop, &gw->drain.timer);
+	backends_pool_leave(&gw->crowd);
 	h1_pool_free(gw->pool);
 	static_roots_free(gw->roots);
 	ws_edge_worker_free(gw->edge);

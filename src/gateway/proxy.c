@@ -90,11 +90,14 @@ proxy_finish(struct proxy *f)
 {
 	struct stream *s = f->ss.s;
 
-	if (f->b != NULL && backends_idle_begin(f->ss.backend, f->ss.route->backend))
+	if (f->b != NULL && backends_idle_begin(f->ss.backend, f->ss.route->backend)) {
+		if (f->ss.route->backend->max_connections != 0)
+			backends_pool_join(&f->ss.gw->crowd, f->ss.backend);
 		h1_pool_put(f->ss.gw->pool, backends_addr(f->ss.backend), f->b, backends_idle_end,
 		    f->ss.backend);
-	else if (f->b != NULL)
+	} else if (f->b != NULL) {
 		stream_close(f->b, 0);
+	}
 	f->b = NULL;
 	stream_end(s);
 	proxy_end(f, f->status, SESSION_BY_NONE, NULL);

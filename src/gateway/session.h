@@ -71,6 +71,7 @@ struct gateway {
 	struct reader_slot *readers;	/* spare ones */
 	size_t n_readers;
 	struct h1_pool *pool;		/* owned: connections to backends that wait */
+	struct backends_pool crowd;	/* pool, as other workers know it */
 	struct static_roots *roots;	/* owned: document roots that are open */
 	struct edge_worker *edge;	/* owned; NULL until a WebSocket compresses (ws_edge.c) */
 	struct gateway_counters count;

@@ -169,13 +169,30 @@ h1_pool_drop_oldest(struct h1_pool_host *h)
 	h1_pool_close(e);
 }
 
-void
+bool
 h1_pool_drop(struct h1_pool *p, const struct addr *to)
 {
 	struct h1_pool_host *h = h1_pool_find(p, to);
 
 	if (h != NULL)
 		h1_pool_drop_oldest(h);
+	return h != NULL;
+}
+
+void
+h1_pool_sweep(struct h1_pool *p, bool (*drop)(void *arg))
+{
+	struct h1_pool_host *h, *next_host;
+	struct h1_pool_entry *e, *next;
+
+	for (h = p->hosts; h != NULL; h = next_host) {
+		next_host = h->next; /* h goes with its last entry */
+		for (e = h->first; e != NULL; e = next) {
+			next = e->next;
+			if (drop(e->arg))
+				h1_pool_close(e);
+		}
+	}
 }
 
 void

@@ -39,8 +39,11 @@ struct stream *h1_pool_start(struct h1_pool *p, const struct addr *to, const str
 void h1_pool_put(
     struct h1_pool *p, const struct addr *to, struct stream *s, void (*gone)(void *arg), void *arg);
 
-/* Close the one that has waited longest for this address, so that another connection has room. */
-void h1_pool_drop(struct h1_pool *p, const struct addr *to);
+/* Close the one that has waited longest for this address, so that another connection has room; false: there is none. */
+bool h1_pool_drop(struct h1_pool *p, const struct addr *to);
+
+/* Close those for which drop, asked with each one's arg in turn, says so. */
+void h1_pool_sweep(struct h1_pool *p, bool (*drop)(void *arg));
 
 size_t h1_pool_count(const struct h1_pool *p); /* connections that wait */
 

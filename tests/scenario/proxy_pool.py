@@ -88,6 +88,30 @@ def test_pool_counts_in_max_connections(t):
     equal(connect(t, port).request("GET", "/").status, 503)
 
 
+@tag("tsan")
+def test_pool_of_one_worker_gives_way_to_another(t):
+    backend = Slow(t)
+    daemon = t.daemon(ini(backend.address, backend="MaxConnections=4", server="Workers=4"))
+    port = daemon.port("main")
+    for round in range(4):
+        pages = [Front(t, port, False) for _ in range(8)]  # two for each worker
+        in_threads(*(lambda front=front: [front.ask() for _ in range(5)] for front in pages))
+        wait(lambda: backend.open >= 1)
+        began = time.monotonic()
+        sockets = []
+        for _ in range(4):
+            sockets.append(ws := connect(t, port, kind=WebSocket))
+            ws.send(handshake_head("/ws"))
+            equal(ws.read_response().status, 101)
+        wait(lambda: backend.open == 4, what="what waits in other workers gives way")
+        assert time.monotonic() - began < 3.5 * t.factor, "they ended because they had waited long enough"
+        for ws in sockets:
+            ws.abort()
+        for front in pages:
+            front.conn.close()
+        wait(lambda: backend.open == 0)
+
+
 def test_pool_keeps_as_long_as_the_backend_says(t):
     listener = Listener(t, "unix")
     daemon = t.daemon(ini(listener.address, server="Workers=1"))

@@ -8,7 +8,7 @@ import peers
 import wire2
 from harness import contains, equal, tag
 from proxy import begun, ini, node_app
-from wire import Listener, connect, request_head
+from wire import Listener, connect, handshake_head, request_head
 from wire2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, Raw, raw_frame
 
 CHUNKED = [("Transfer-Encoding", "chunked")]
@@ -212,3 +212,65 @@ def test_trailers_that_are_too_many_or_broken(t):
         raw.expect_reset(stream, PROTOCOL_ERROR)
         equal(backend.read_all(), b"")
     raw.expect_alive()
+
+
+def test_trailers_of_streams_that_end_before_them(t):
+    """Whoever leaves while trailers wait for a body: nothing is left over (the sanitizer's build looks)."""
+    listener = Listener(t, "unix")
+    daemon = t.daemon(ini(listener.address, server="Workers=1"), access=True)
+    for way in ("reset", "close", "backend"):
+        # of the request: the backend does not read, so the body waits
+        front = wire2.H2(t, daemon.port("main"))
+        stream = front.begin(POST)
+        backend = listener.accept_request()
+        sent = 0
+        while stream.window() > 0:
+            part = bytes(min(stream.window(), 16384))
+            front.c.send_data(stream.id, part)
+            front.flush()
+            sent += len(part)
+            front.pump_for(0.005)
+        front.c.send_headers(stream.id, [("x-sum", "1")], end_stream=True)
+        front.flush()
+        leave(way, front, stream, backend)
+        equal(daemon.access()[0]["closed_by"], "backend" if way == "backend" else "client")
+        # of the response: the client does not read
+        front = wire2.H2(t, daemon.port("main"), window=1000)
+        front.hold_windows = True
+        stream = front.request("/", wait=False)
+        backend = listener.accept_request()
+        backend.send(answer(b"x" * 50_000, "X-Sum: 1\r\n", "Connection: close\r\n"))
+        stream.wait_headers()
+        backend.expect_end()  # all of it is with the gateway
+        if way != "backend":
+            leave(way, front, stream, backend)
+        daemon.access()
+    answer_after = connect(t, daemon.port("main"))
+    answer_after.send(request_head("GET", "/"))
+    backend = listener.accept_request()
+    backend.send(OK)
+    equal(answer_after.read_response().body, b"ok")
+
+
+def leave(way, front, stream, backend):
+    if way == "reset":
+        stream.reset()
+    elif way == "close":
+        front.close()
+    else:
+        backend.abort()
+
+
+def test_trailers_of_a_refused_handshake(t):
+    listener = Listener(t, "unix")
+    daemon = t.daemon(ini(listener.address))
+    refusal = answer(b"no", "X-Sum: 1\r\n", "Connection: close\r\n").replace(b"200 OK", b"403 Forbidden")
+    client = connect(t, daemon.port("main"))
+    client.send(handshake_head("/ws"))
+    listener.accept_request().send(refusal)
+    response = client.read_response()
+    equal((response.status, response.body, client.trailers), (403, b"no", [("X-Sum", "1")]))
+    ws = wire2.H2(t, daemon.port("main")).begin_ws("/ws")
+    listener.accept_request().send(refusal)
+    equal(ws.wait_headers().status, 403)
+    equal((ws.read_all(), ws.trailers), (b"no", [("x-sum", "1")]))

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "unit_config.h"
+#include "unit_io.h"
 
 #define NOW 1000000
 
@@ -172,6 +173,72 @@ START_TEST(backends_keeps_to_max_connections)
 	for (int i = 0; i < 4; i++)
 		backends_release(a[i]);
 	ck_assert_int_eq(pick(NOW, &a[4]), -2);
+}
+END_TEST
+
+START_TEST(backends_counts_what_waits)
+{
+	struct backends_address *a, *other;
+
+	load("Address=unix:/a\nMaxConnections=2");
+	ck_assert_int_eq(pick(0, &a), 0);
+	ck_assert(backends_idle_begin(a, cb())); /* its place is free in a moment */
+	backends_release(a);
+	ck_assert(!backends_idle_is_too_many(a));
+	/* Two busy ones, and one that waits, are one too many. */
+	ck_assert_int_eq(pick(0, &a), 0);
+	ck_assert(!backends_is_crowded(a, cb()));
+	ck_assert_int_eq(pick(0, &other), 0);
+	ck_assert(backends_is_crowded(a, cb()) && backends_idle_is_too_many(a));
+	ck_assert(!backends_idle_begin(other, cb()));
+	backends_idle_end(a);
+	ck_assert(!backends_is_crowded(a, cb()));
+	ck_assert(backends_idle_begin(other, cb()));
+	backends_release(a);
+	backends_release(other);
+	backends_idle_end(a);
+	ck_assert(!backends_idle_is_too_many(a));
+}
+END_TEST
+
+static void
+on_crowded(void *arg)
+{
+	(*(unsigned *)arg)++;
+}
+
+START_TEST(backends_calls_the_pools_of_others)
+{
+	struct backends_pool mine = { .crowded = on_crowded }, its = { .crowded = on_crowded };
+	unsigned called_me = 0, called_it = 0;
+	struct backends_address *a;
+
+	load("Address=unix:/a");
+	ck_assert_int_eq(pick(0, &a), 0);
+	ck_assert_ptr_nonnull(mine.loop = loop_new());
+	ck_assert_ptr_nonnull(its.loop = loop_new());
+	mine.arg = &called_me;
+	its.arg = &called_it;
+	backends_call_pools(a, mine.loop); /* there is none */
+	backends_pool_leave(&its);
+	for (int i = 0; i < 2; i++) {
+		backends_pool_join(&mine, a);
+		backends_pool_join(&its, a);
+	}
+	for (unsigned round = 1; round < 3; round++) {
+		backends_call_pools(a, mine.loop);
+		backends_call_pools(a, mine.loop);
+		unit_loop_turns(its.loop, 1);
+		unit_loop_turns(mine.loop, 1);
+		ck_assert_uint_eq(called_it, round);
+		ck_assert_uint_eq(called_me, 0);
+	}
+	backends_pool_leave(&its);
+	backends_call_pools(a, mine.loop);
+	backends_pool_leave(&mine);
+	backends_release(a);
+	loop_free(mine.loop);
+	loop_free(its.loop);
 }
 END_TEST
 
@@ -554,6 +621,8 @@ main(void)
 	const TTest *const cases[] = {
 		backends_counts_connections,
 		backends_keeps_to_max_connections,
+		backends_counts_what_waits,
+		backends_calls_the_pools_of_others,
 		backends_tries_each_address_once,
 		backends_rests_after_max_fails_in_a_row,
 		backends_lets_one_try_after_the_rest,

@@ -223,6 +223,34 @@ START_TEST(h1_pool_tells_what_waits_no_more)
 }
 END_TEST
 
+static bool
+every_other(void *arg)
+{
+	static unsigned asked;
+
+	(void)arg;
+	return ++asked % 2 == 0;
+}
+
+START_TEST(h1_pool_sweeps_what_is_pointed_out)
+{
+	int peer[5], left = 0;
+
+	begin();
+	h1_pool_sweep(pool, every_other);
+	for (int i = 0; i < 5; i++)
+		peer[i] = put(i < 3 ? &addr_a : &addr_b, OK);
+	h1_pool_sweep(pool, every_other);
+	ck_assert_uint_eq(h1_pool_count(pool), 3);
+	for (int i = 0; i < 5; i++) {
+		left += !at_eof(peer[i]);
+		close(peer[i]);
+	}
+	ck_assert_int_eq(left, 3);
+	finish();
+}
+END_TEST
+
 /* A fifth less than its word, and none at all where that is nothing. */
 START_TEST(h1_pool_believes_the_backend_how_long_it_keeps)
 {
@@ -334,6 +362,7 @@ main(void)
 	tcase_add_loop_test(tc, h1_pool_drops_a_connection_that_says_something, 0, 2);
 	tcase_add_test(tc, h1_pool_keeps_so_many_for_an_address);
 	tcase_add_test(tc, h1_pool_tells_what_waits_no_more);
+	tcase_add_test(tc, h1_pool_sweeps_what_is_pointed_out);
 	tcase_add_test(tc, h1_pool_believes_the_backend_how_long_it_keeps);
 	tcase_add_test(tc, h1_pool_ends_what_waits_too_long);
 	tcase_add_test(tc, h1_pool_closes_all_at_its_end);
