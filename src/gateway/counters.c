@@ -10,17 +10,22 @@
 
 #include "base/mem.h"
 #include "gateway/counters.h"
+#include "policy/balance.h"
 
+#define COUNTERS_BUCKETS 1024
 #define COUNTERS_LINE 64 /* a cache line: two workers never write into the same one */
+
+TAILQ_HEAD(counters_list, counters_set);
 
 struct counters {
 	pthread_mutex_t lock;
-	struct counters_set *first, **tail;
+	struct counters_list all;  /* owned; as they came to be */
+	struct counters_list kept; /* of these, those with refs 0; the one that went first is first */
 	struct counters_set *no_route; /* a ref */
-	size_t n_kept;		       /* sets with refs 0 */
+	size_t n_kept;
 	unsigned readers;	       /* while there are any, no set is freed */
-	uint64_t serial;
 	unsigned n_blocks;
+	struct counters_set *bucket[COUNTERS_BUCKETS];
 };
 
 /* The sets of one snapshot. */
@@ -64,18 +69,23 @@ counters_set_free(struct counters_set *set)
 	mem_free(set);
 }
 
+static struct counters_set **
+counters_bucket(struct counters *cs, enum counters_kind kind, const char *name)
+{
+	return &cs->bucket[(balance_hash(name, strlen(name)) + kind) % COUNTERS_BUCKETS];
+}
+
 /* Under the lock: take the set out that nobody has had for the longest time. */
 static void
 counters_forget_one(struct counters *cs)
 {
-	struct counters_set **p, **oldest = NULL, *set;
+	struct counters_set **p, *set = TAILQ_FIRST(&cs->kept);
 
-	for (p = &cs->first; *p != NULL; p = &(*p)->next)
-		if ((*p)->refs == 0 && (oldest == NULL || (*p)->gone < (*oldest)->gone))
-			oldest = p;
-	set = *oldest;
-	if ((*oldest = set->next) == NULL)
-		cs->tail = oldest;
+	TAILQ_REMOVE(&cs->kept, set, kept);
+	TAILQ_REMOVE(&cs->all, set, all);
+	for (p = counters_bucket(cs, set->kind, set->name); *p != set; p = &(*p)->chain)
+		continue;
+	*p = set->chain;
 	cs->n_kept--;
 	counters_set_free(set);
 }
@@ -86,7 +96,7 @@ counters_unref(struct counters *cs, struct counters_set *set)
 {
 	if (--set->refs > 0)
 		return;
-	set->gone = ++cs->serial;
+	TAILQ_INSERT_TAIL(&cs->kept, set, kept);
 	if (++cs->n_kept > COUNTERS_KEPT && cs->readers == 0)
 		counters_forget_one(cs);
 }
@@ -95,17 +105,18 @@ counters_unref(struct counters *cs, struct counters_set *set)
 static struct counters_set *
 counters_find(struct counters *cs, enum counters_kind kind, const char *name)
 {
-	struct counters_set *set;
+	struct counters_set **bucket = counters_bucket(cs, kind, name), *set = *bucket;
 
-	for (set = cs->first; set != NULL; set = set->next)
-		if (set->kind == kind && strcmp(set->name, name) == 0)
-			break;
+	while (set != NULL && (set->kind != kind || strcmp(set->name, name) != 0))
+		set = set->chain;
 	if (set == NULL) {
 		if ((set = counters_set_new(cs, kind, name)) == NULL)
 			return NULL;
-		*cs->tail = set;
-		cs->tail = &set->next;
+		TAILQ_INSERT_TAIL(&cs->all, set, all);
+		set->chain = *bucket;
+		*bucket = set;
 	} else if (set->refs == 0) {
+		TAILQ_REMOVE(&cs->kept, set, kept);
 		cs->n_kept--;
 	}
 	set->refs++;
@@ -122,7 +133,8 @@ counters_new(unsigned n_workers)
 	if ((cs = mem_zalloc(sizeof(*cs))) == NULL)
 		return NULL;
 	pthread_mutex_init(&cs->lock, NULL);
-	cs->tail = &cs->first;
+	TAILQ_INIT(&cs->all);
+	TAILQ_INIT(&cs->kept);
 	cs->n_blocks = n_workers + 1;
 	if ((cs->no_route = counters_find(cs, COUNTERS_ROUTE, "")) == NULL) {
 		counters_free(cs);
@@ -138,8 +150,8 @@ counters_free(struct counters *cs)
 
 	if (cs == NULL)
 		return;
-	while ((set = cs->first) != NULL) {
-		cs->first = set->next;
+	while ((set = TAILQ_FIRST(&cs->all)) != NULL) {
+		TAILQ_REMOVE(&cs->all, set, all);
 		counters_set_free(set);
 	}
 	pthread_mutex_destroy(&cs->lock);
@@ -244,14 +256,15 @@ counters_sum(const struct counters *cs, const struct counters_set *set, struct c
 static int
 counters_read_all(struct counters *cs, enum counters_kind kind, struct counters_totals *out)
 {
+	struct counters_set *set;
 	size_t n = 0;
 
-	for (struct counters_set *set = cs->first; set != NULL; set = set->next)
+	TAILQ_FOREACH(set, &cs->all, all)
 		n += set->kind == kind;
 	if ((out->set = mem_zalloc((n + 1) * sizeof(*out->set))) == NULL ||
 	    (out->sums = mem_zalloc((n + 1) * counters_bytes[kind])) == NULL)
 		return -1;
-	for (struct counters_set *set = cs->first; set != NULL; set = set->next) {
+	TAILQ_FOREACH(set, &cs->all, all) {
 		if (set->kind != kind)
 			continue;
 		counters_sum(

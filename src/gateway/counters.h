@@ -12,6 +12,8 @@
 #ifndef GATEWAY_COUNTERS_H
 #define GATEWAY_COUNTERS_H
 
+#include <sys/queue.h>
+
 #include "base/counter.h"
 #include "config/config.h"
 
@@ -96,12 +98,13 @@ struct listener_counters {
 struct counters;
 
 struct counters_set {
-	struct counters_set *next; /* of the registry, under its lock */
+	/* of the registry, under its lock: all, those without references, those with the same hash */
+	TAILQ_ENTRY(counters_set) all, kept;
+	struct counters_set *chain;
 	char *block;		   /* of worker 0, aligned */
 	size_t stride;		   /* from a worker's block to the next one's */
 	void *memory;		   /* owned: where the blocks are */
 	unsigned refs;		   /* under the lock: snapshots */
-	uint64_t gone;		   /* under the lock: when refs became 0, as a serial number */
 	enum counters_kind kind;
 	bool websockets; /* a route that can serve them; written by counters_attach only */
 	char name[];
