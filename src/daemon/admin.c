@@ -1,15 +1,16 @@
 /*
  * The admin endpoint: its sockets, its connections, and what is answered at once.  See admin.h.
  *
- * The carrier is the gateway's own HTTP/1.1 server (http/h1_server); this is another user above the same seam, with a
- * handler and a list of connections of its own on the main thread's loop.  What needs the workers is in
- * admin_list.c and admin_health.c.
+ * The carrier is the gateway's own HTTP/1.1 server (http/h1_server); this is another user above
+ * the same seam, with a handler and a list of connections of its own on the main thread's loop.
+ * What needs the workers is in admin_list.c and admin_health.c.
  *
- * Who can connect may do everything: a Unix socket's mode says who that is, TCP is for the loopback only.  There the
- * browser of a user of this machine can connect as well, with what any page tells it: see admin_request.h.
+ * Who can connect may do everything: a Unix socket's mode says who that is, TCP is for the
+ * loopback only.  There the browser of a user of this machine can connect as well, with what any
+ * page tells it: see admin_request.h.
  *
- * Called by the daemon and by the carrier.  Invariants: a request is answered within the call or handed to one of these; the
- * endpoint lives until the loop's end, through a drain too.
+ * Called by the daemon and by the carrier.  Invariants: a request is answered within the call or
+ * handed to one of these; the endpoint lives until the loop's end, through a drain too.
  */
 #include <sys/fsuid.h>
 
@@ -27,7 +28,10 @@
 /* Connections at once, and those past them that are told so. */
 #define ADMIN_MAX_CONNECTIONS 64
 #define ADMIN_MAX_REFUSALS 16
-/* An HTTP connection without a request; longer than what Prometheus waits between two scrapes by default. */
+/*
+ * An HTTP connection without a request; longer than what Prometheus waits between two scrapes by
+ * default.
+ */
 #define ADMIN_IDLE_MS 90000
 #define ADMIN_LINGER_MS 2000
 #define ADMIN_BODY_MAX (1 << 20)
@@ -35,7 +39,8 @@
 /* ---- answers */
 
 static void
-admin_respond(struct stream *s, unsigned status, const char *type, const char *allow, struct span body)
+admin_respond(
+    struct stream *s, unsigned status, const char *type, const char *allow, struct span body)
 {
 	struct http_field field[4] = {
 		{ SPAN_LIT("Content-Type"), span_from_str(type) },
@@ -43,8 +48,11 @@ admin_respond(struct stream *s, unsigned status, const char *type, const char *a
 		{ SPAN_LIT("X-Content-Type-Options"), SPAN_LIT("nosniff") },
 		{ SPAN_LIT("Allow"), span_from_str(allow) },
 	};
-	struct stream_response r = { .status = status, .field = field, .n_fields = allow != NULL ? 4 : 3,
-		.body = HTTP_BODY_LENGTH, .content_length = body.n };
+	struct stream_response r = { .status = status,
+		.field = field,
+		.n_fields = allow != NULL ? 4 : 3,
+		.body = HTTP_BODY_LENGTH,
+		.content_length = body.n };
 	struct iovec iov = { (void *)(uintptr_t)body.p, body.n };
 
 	if (stream_respond(s, &r) == 0 && body.n > 0)
@@ -283,7 +291,8 @@ admin_on_closed(void *arg, const struct stream_info *info)
 }
 
 static void
-admin_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len)
+admin_on_accept(
+    void *arg, struct listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct admin *a = arg;
 	struct http_accepted acc;
@@ -356,7 +365,10 @@ admin_bad(const struct config *c, config_report_fn *report, void *arg, const cha
 	return -1;
 }
 
-/* A name that was configured is `localhost`, which the hosts file of this machine may put anywhere. */
+/*
+ * A name that was configured is `localhost`, which the hosts file of this machine may put
+ * anywhere.
+ */
 static bool
 admin_front_is_local(const struct admin_front *f)
 {

@@ -1,9 +1,10 @@
 /*
- * GET /healthz: every worker is asked for a sign of life, and the answer is good when all have given it.
+ * GET /healthz: every worker is asked for a sign of life, and the answer is good when all have
+ * given it.
  *
- * The main thread alone could say no more than that it runs itself.  There is one round of signs at a time, which whoever
- * asks meanwhile waits for, too; one that is overdue goes on until the worker that is stuck gives its sign, and is the
- * answer at once for who asks then.
+ * The main thread alone could say no more than that it runs itself.  There is one round of signs
+ * at a time, which whoever asks meanwhile waits for, too; one that is overdue goes on until the
+ * worker that is stuck gives its sign, and is the answer at once for who asks then.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,7 @@
-/* The inside of the admin endpoint, shared by admin.c, admin_health.c and admin_list.c.  Nobody else includes it. */
+/*
+ * The inside of the admin endpoint, shared by admin.c, admin_health.c and admin_list.c.  Nobody
+ * else includes it.
+ */
 #ifndef DAEMON_ADMIN_INT_H
 #define DAEMON_ADMIN_INT_H
 
@@ -12,9 +15,9 @@
 
 /* What one AdminAddress stands for. */
 struct admin_front {
-	struct listener *v[ADMIN_SOCKETS];	/* owned */
+	struct listener *v[ADMIN_SOCKETS]; /* owned */
 	size_t n;
-	struct addr addr;			/* with n > 0 */
+	struct addr addr; /* with n > 0 */
 };
 
 struct admin_health;
@@ -22,16 +25,16 @@ struct admin_list;
 
 struct admin {
 	struct daemon *d;		/* borrowed */
-	struct admin_front front, next;	/* in use; and what a reload has opened so far */
+	struct admin_front front, next; /* in use; and what a reload has opened so far */
 	bool keep;			/* the reload has the same address */
 	struct config_listen listen;	/* what carriers ask of their listener */
 	struct http_handler handler;
 	struct http_server_list connections;
 	size_t n_connections, n_refused;
 	uint64_t next_id, started_ms;
-	struct admin_list *lists;	/* owned: walks under way */
+	struct admin_list *lists; /* owned: walks under way */
 	size_t n_lists;
-	struct admin_health *health;	/* owned; NULL until somebody asked */
+	struct admin_health *health; /* owned; NULL until somebody asked */
 };
 
 /* A whole answer, and the end of the stream.  body is borrowed for the call. */

@@ -1,12 +1,15 @@
 /*
- * Requests of the admin endpoint that all workers are asked for: /connections, and closing one of them.
+ * Requests of the admin endpoint that all workers are asked for: /connections, and closing one of
+ * them.
  *
- * The workers are asked one after another, and each for a slice at a time: the slice comes back as the text that is sent,
- * and the next one is asked for when the client has taken it.  So a worker's connections wait for one slice at most, an
- * answer of any length costs the memory of one slice, and a client that does not read costs nothing more.
+ * The workers are asked one after another, and each for a slice at a time: the slice comes back as
+ * the text that is sent, and the next one is asked for when the client has taken it.  So a
+ * worker's connections wait for one slice at most, an answer of any length costs the memory of one
+ * slice, and a client that does not read costs nothing more.
  *
- * A struct admin_list is the worker's between worker_call and the message back, and the main thread's else.  The client may
- * leave meanwhile: then s is NULL, and the walk is given up where it stands, on its worker, before the memory goes.
+ * A struct admin_list is the worker's between worker_call and the message back, and the main
+ * thread's else.  The client may leave meanwhile: then s is NULL, and the walk is given up where
+ * it stands, on its worker, before the memory goes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -279,7 +282,9 @@ list_respond(struct admin_list *l)
 		{ SPAN_LIT("Cache-Control"), SPAN_LIT("no-store") },
 		{ SPAN_LIT("X-Content-Type-Options"), SPAN_LIT("nosniff") },
 	};
-	struct stream_response r = { .status = 200, .field = field, .n_fields = 3, .body = HTTP_BODY_EOF };
+	struct stream_response r = {
+		.status = 200, .field = field, .n_fields = 3, .body = HTTP_BODY_EOF
+	};
 
 	if (stream_respond(l->s, &r) == -1)
 		return -1;
@@ -331,7 +336,7 @@ admin_list_start(struct admin *a, struct stream *s, const struct admin_request *
 		return;
 	}
 	if (r->is_head)
-		list_finish(l);		/* nobody wants the rest */
+		list_finish(l); /* nobody wants the rest */
 	else
 		list_ask(l);
 }

@@ -33,8 +33,7 @@ admin_no(struct admin_refusal *no, unsigned status, const char *why)
 static bool
 admin_span_ends(struct span s, struct span end)
 {
-	return s.n > end.n &&
-	    span_eq_nocase((struct span){ s.p + s.n - end.n, end.n }, end);
+	return s.n > end.n && span_eq_nocase((struct span){ s.p + s.n - end.n, end.n }, end);
 }
 
 bool
@@ -91,7 +90,10 @@ admin_hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Undo percent-encoding into out (size bytes with the NUL); 0, or -1: too long, a broken escape or a NUL. */
+/*
+ * Undo percent-encoding into out (size bytes with the NUL); 0, or -1: too long, a broken escape or
+ * a NUL.
+ */
 static int
 admin_decode(struct span s, char *out, size_t size)
 {
@@ -123,8 +125,8 @@ admin_kind_parse(const char *text, unsigned *kinds)
 	static const struct {
 		const char *name;
 		unsigned bit;
-	} words[] = { { "websocket", GATEWAY_SHOW_WEBSOCKET }, { "handshake", GATEWAY_SHOW_HANDSHAKE },
-		{ "http", GATEWAY_SHOW_HTTP } };
+	} words[] = { { "websocket", GATEWAY_SHOW_WEBSOCKET },
+		{ "handshake", GATEWAY_SHOW_HANDSHAKE }, { "http", GATEWAY_SHOW_HTTP } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(text, words[i].name) == 0) {
@@ -136,7 +138,8 @@ admin_kind_parse(const char *text, unsigned *kinds)
 
 /* One NAME=VALUE of the query. */
 static int
-admin_parse_filter(struct span name, struct span value, struct gateway_filter *f, struct admin_refusal *no)
+admin_parse_filter(
+    struct span name, struct span value, struct gateway_filter *f, struct admin_refusal *no)
 {
 	char text[GATEWAY_FILTER_ROUTE];
 
@@ -159,8 +162,8 @@ admin_parse_filter(struct span name, struct span value, struct gateway_filter *f
 		    f->active_ms == 0)
 			return admin_no(no, 400, "active_ms: expected a number of milliseconds");
 	} else {
-		return admin_no(no, 400,
-		    "an unknown filter; there are route, client, kind and active_ms");
+		return admin_no(
+		    no, 400, "an unknown filter; there are route, client, kind and active_ms");
 	}
 	return 0;
 }
@@ -271,7 +274,8 @@ admin_request_parse(
 		out->what = admin_paths[i].what;
 		if (admin_check_method(h, admin_paths[i].allow, no) == -1)
 			return -1;
-		return admin_paths[i].has_filters ? admin_parse_filters(h->query, &out->filter, no) : 0;
+		return admin_paths[i].has_filters ? admin_parse_filters(h->query, &out->filter, no)
+						  : 0;
 	}
 	return admin_no(no, 404,
 	    "there are /metrics, /healthz, /readyz, /status, /connections, "

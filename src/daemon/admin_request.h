@@ -1,6 +1,6 @@
 /*
- * What a request to the admin endpoint asks for, and whether it may: the paths and methods of INTERFACE.md, filters in
- * the query, and what keeps web pages out.  Pure; any thread.
+ * What a request to the admin endpoint asks for, and whether it may: the paths and methods of
+ * wsrelayd(8), filters in the query, and what keeps web pages out.  Pure; any thread.
  */
 #ifndef DAEMON_ADMIN_REQUEST_H
 #define DAEMON_ADMIN_REQUEST_H
@@ -23,27 +23,30 @@ enum admin_what {
 struct admin_request {
 	enum admin_what what;
 	bool is_head;
-	bool tsv;		       /* Accept: text/tab-separated-values; else JSON */
-	struct gateway_filter filter;  /* CONNECTIONS: ?route=, ?client=, ?kind=, ?active_ms=; CLOSE: the id */
+	bool tsv; /* Accept: text/tab-separated-values; else JSON */
+	struct gateway_filter filter; /* of CONNECTIONS; the id of CLOSE */
 };
 
 /* What a request that is refused gets. */
 struct admin_refusal {
-	unsigned status;	/* 400, 403, 404, 405 */
-	const char *allow;	/* static; with 405 */
-	const char *why;	/* static; one plain line */
+	unsigned status;   /* 400, 403, 404, 405 */
+	const char *allow; /* static; with 405 */
+	const char *why;   /* static; one plain line */
 };
 
 /*
- * Take a request apart.  tcp: it came over TCP, where any program of this machine, a web browser too, can connect: then
- * Host must name this machine (RFC 9110 7.2), or a page could be served to a browser under a name that was rebound to
- * 127.0.0.1 meanwhile.  A POST that says which page it comes from (Origin, Sec-Fetch-Site) is always refused.
- * 0, or -1 with *no filled.
+ * Take a request apart.  tcp: it came over TCP, where any program of this machine, a web browser
+ * too, can connect: then Host must name this machine (RFC 9110 7.2), or a page could be served to
+ * a browser under a name that was rebound to 127.0.0.1 meanwhile.  A POST that says which page it
+ * comes from (Origin, Sec-Fetch-Site) is always refused. 0, or -1 with *no filled.
  */
 int admin_request_parse(
     const struct http_head *h, bool tcp, struct admin_request *out, struct admin_refusal *no);
 
-/* Whether a Host field's value is localhost, a name below it, or a loopback address, with any port. */
+/*
+ * Whether a Host field's value is localhost, a name below it, or a loopback address, with any
+ * port.
+ */
 bool admin_host_is_local(struct span authority);
 
 /* An id as /connections shows it, `17` or `17.5`; 0 or -1. */

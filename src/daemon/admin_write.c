@@ -49,7 +49,7 @@ cell_num(struct buf *b, uint64_t v)
 struct admin_out {
 	struct buf *b;
 	bool tsv;
-	int bad;	/* 0, or -1 for good */
+	int bad; /* 0, or -1 for good */
 };
 
 static void
@@ -85,9 +85,12 @@ static const char *
 admin_kind_str(enum gateway_show kind)
 {
 	switch (kind) {
-	case GATEWAY_SHOW_WEBSOCKET: return "websocket";
-	case GATEWAY_SHOW_HANDSHAKE: return "handshake";
-	case GATEWAY_SHOW_HTTP: return "http";
+	case GATEWAY_SHOW_WEBSOCKET:
+		return "websocket";
+	case GATEWAY_SHOW_HANDSHAKE:
+		return "handshake";
+	case GATEWAY_SHOW_HTTP:
+		return "http";
 	}
 	return "?";
 }
@@ -95,9 +98,10 @@ admin_kind_str(enum gateway_show kind)
 int
 admin_write_connections_begin(struct buf *b, bool tsv)
 {
-	return buf_append_str(b, tsv ?
-	    "id\tkind\tclient\tlistener\troute\tbackend\thttp\ttls\tsubprotocol\tage_ms\tidle_ms\t"
-	    "messages_in\tmessages_out\tbytes_in\tbytes_out\tqueued_bytes\n" : "[");
+	return buf_append_str(b,
+	    tsv ? "id\tkind\tclient\tlistener\troute\tbackend\thttp\ttls\tsubprotocol\tage_ms\tidle_ms\t"
+		  "messages_in\tmessages_out\tbytes_in\tbytes_out\tqueued_bytes\n"
+		: "[");
 }
 
 int

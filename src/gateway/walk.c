@@ -1,9 +1,9 @@
 /*
  * Walking over the sessions of a worker.  See walk.h.
  *
- * The place where a walk stands between two slices is an element of the worker's list of sessions itself, of the kind
- * SESSION_CURSOR, which everybody else passes over: sessions before and behind it may end as they like.  New ones are
- * put at the list's front, where no walk comes any more.
+ * The place where a walk stands between two slices is an element of the worker's list of sessions
+ * itself, of the kind SESSION_CURSOR, which everybody else passes over: sessions before and behind
+ * it may end as they like.  New ones are put at the list's front, where no walk comes any more.
  */
 #include <string.h>
 
@@ -93,11 +93,15 @@ static unsigned
 walk_kind(const struct session *ss)
 {
 	switch ((enum session_kind)ss->kind) {
-	case SESSION_WEBSOCKET: return GATEWAY_SHOW_WEBSOCKET;
-	case SESSION_FORWARD: return GATEWAY_SHOW_HANDSHAKE;
+	case SESSION_WEBSOCKET:
+		return GATEWAY_SHOW_WEBSOCKET;
+	case SESSION_FORWARD:
+		return GATEWAY_SHOW_HANDSHAKE;
 	case SESSION_STATIC:
-	case SESSION_PROXY: return GATEWAY_SHOW_HTTP;
-	case SESSION_CURSOR: return 0;
+	case SESSION_PROXY:
+		return GATEWAY_SHOW_HTTP;
+	case SESSION_CURSOR:
+		return 0;
 	}
 	return 0;
 }
@@ -105,7 +109,8 @@ walk_kind(const struct session *ss)
 static struct span
 walk_client_text(const struct session *ss)
 {
-	return ss->facts != NULL ? (struct span){ ss->facts->data, ss->facts->client_n } : SPAN_NONE;
+	return ss->facts != NULL ? (struct span){ ss->facts->data, ss->facts->client_n }
+				 : SPAN_NONE;
 }
 
 static struct span
@@ -158,15 +163,20 @@ walk_show(const struct session *ss, gateway_walk_fn *fn, void *arg)
 {
 	const struct stream_info *info = stream_info(ss->s);
 	char client[ADDR_SA_TEXT], backend[300];
-	struct gateway_seen seen = { .kind = walk_kind(ss), .connection_id = info->connection_id,
-		.stream_id = info->stream_id, .client = walk_client_text(ss),
-		.subprotocol = walk_subprotocol(ss), .listener = info->listen->name,
-		.route = ss->route->name, .http = info->http, .tls = info->tls };
+	struct gateway_seen seen = { .kind = walk_kind(ss),
+		.connection_id = info->connection_id,
+		.stream_id = info->stream_id,
+		.client = walk_client_text(ss),
+		.subprotocol = walk_subprotocol(ss),
+		.listener = info->listen->name,
+		.route = ss->route->name,
+		.http = info->http,
+		.tls = info->tls };
 	struct session_traffic t;
 
 	if (seen.client.n == 0) {
-		addr_format_sa(info->client, sizeof(struct sockaddr_storage), false, client,
-		    sizeof(client));
+		addr_format_sa(
+		    info->client, sizeof(struct sockaddr_storage), false, client, sizeof(client));
 		seen.client = span_from_str(client);
 	}
 	if (ss->backend != NULL)

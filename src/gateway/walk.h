@@ -1,7 +1,7 @@
 /*
- * A walk over what a worker is serving, for people who look inside: slice by slice, so that its connections do not wait
- * for it, while others come and go.  Everything that is there all the while is seen exactly once; what comes later is
- * not.  On the worker's thread.
+ * A walk over what a worker is serving, for people who look inside: slice by slice, so that its
+ * connections do not wait for it, while others come and go.  Everything that is there all the
+ * while is seen exactly once; what comes later is not.  On the worker's thread.
  */
 #ifndef GATEWAY_WALK_H
 #define GATEWAY_WALK_H
@@ -24,11 +24,11 @@ struct gateway_filter {
 	char route[GATEWAY_FILTER_ROUTE]; /* its name; empty: any */
 	bool by_client;			  /* in this block (never a Unix socket's) */
 	struct addr_cidr client;
-	unsigned kinds;			  /* enum gateway_show bits; 0: all */
-	uint64_t active_ms;		  /* data came or went within so much time; 0: does not matter */
+	unsigned kinds;	    /* enum gateway_show bits; 0: all */
+	uint64_t active_ms; /* data came or went within so much time; 0: does not matter */
 	bool by_id;
 	uint64_t connection_id;
-	uint32_t stream_id;		  /* 0: HTTP/1.1 */
+	uint32_t stream_id; /* 0: HTTP/1.1 */
 };
 
 /* One request or WebSocket.  Texts are borrowed for the call. */
@@ -45,14 +45,20 @@ struct gateway_seen {
 	uint64_t queued_bytes; /* that wait in the gateway for either side */
 };
 
-/* NULL without memory.  The walk may be made and freed on any thread while it is not begun, or over. */
+/*
+ * NULL without memory.  The walk may be made and freed on any thread while it is not begun, or
+ * over.
+ */
 struct gateway_walk *gateway_walk_new(const struct gateway_filter *f);
 void gateway_walk_free(struct gateway_walk *k);
 
 /* False ends the slice: the next one goes on behind this one. */
 typedef bool gateway_walk_fn(void *arg, const struct gateway_seen *seen);
 
-/* Look at most at max more; true while there may be more, false: it is over. The first call begins it. */
+/*
+ * Look at most at max more; true while there may be more, false: it is over. The first call begins
+ * it.
+ */
 bool gateway_walk_step(
     struct gateway *gw, struct gateway_walk *k, size_t max, gateway_walk_fn *fn, void *arg);
 
@@ -63,7 +69,7 @@ enum gateway_closed {
 	GATEWAY_CLOSE_GOES_ON, /* not found so far */
 	GATEWAY_CLOSE_NONE,    /* there is none on this worker */
 	GATEWAY_CLOSE_SENT,
-	GATEWAY_CLOSE_ALREADY, /* it is being closed */
+	GATEWAY_CLOSE_ALREADY,	/* it is being closed */
 	GATEWAY_CLOSE_NOT_OPEN, /* it is no WebSocket, or not yet */
 };
 

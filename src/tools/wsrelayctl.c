@@ -1,8 +1,8 @@
 /*
  * wsrelayctl(8): talks to a running daemon through its admin endpoint.
  *
- * The endpoint is -a's, or the one of the daemon's configuration, which is looked up there even when the rest of the
- * file has errors: that is when a daemon is asked to reload, and says no.
+ * The endpoint is -a's, or the one of the daemon's configuration, which is looked up there even
+ * when the rest of the file has errors: that is when a daemon is asked to reload, and says no.
  */
 #include <errno.h>
 #include <signal.h>
@@ -26,7 +26,7 @@
 struct ctl {
 	struct ctl_options o;
 	struct addr addr;
-	struct ctl_call *call;	/* owned */
+	struct ctl_call *call; /* owned */
 };
 
 /* ---- saying */
@@ -34,7 +34,8 @@ struct ctl {
 enum ctl_exit
 ctl_write(struct span text)
 {
-	if (fwrite(text.p != NULL ? text.p : "", 1, text.n, stdout) == text.n && fflush(stdout) == 0)
+	if (fwrite(text.p != NULL ? text.p : "", 1, text.n, stdout) == text.n &&
+	    fflush(stdout) == 0)
 		return CTL_OK;
 	/* `| head` has seen enough: the usual end of a program in a pipe. */
 	if (errno == EPIPE) {
@@ -138,7 +139,8 @@ ctl_write_table(struct span text, const struct ctl_column *column, size_t n)
 	if (ctl_put_table(&b, text, column, n) == 0)
 		st = ctl_write(buf_span(&b));
 	else
-		fprintf(stderr, "wsrelayctl: the answer is no such table, or there is no memory for it\n");
+		fprintf(stderr,
+		    "wsrelayctl: the answer is no such table, or there is no memory for it\n");
 	buf_clear(&b);
 	return st;
 }
@@ -147,13 +149,21 @@ static enum ctl_exit
 ctl_connections(struct ctl *c)
 {
 	static const struct ctl_column columns[] = {
-		{ "id", "ID", CTL_TEXT }, { "kind", "KIND", CTL_TEXT }, { "client", "CLIENT", CTL_TEXT },
-		{ "listener", "LISTENER", CTL_TEXT }, { "route", "ROUTE", CTL_TEXT },
-		{ "backend", "BACKEND", CTL_TEXT }, { "http", "HTTP", CTL_TEXT },
-		{ "tls", "TLS", CTL_TEXT }, { "subprotocol", "SUBPROTOCOL", CTL_TEXT },
-		{ "age_ms", "AGE", CTL_AGE }, { "idle_ms", "IDLE", CTL_AGE },
-		{ "messages_in", "MSG IN", CTL_COUNT }, { "messages_out", "MSG OUT", CTL_COUNT },
-		{ "bytes_in", "BYTES IN", CTL_BYTES }, { "bytes_out", "BYTES OUT", CTL_BYTES },
+		{ "id", "ID", CTL_TEXT },
+		{ "kind", "KIND", CTL_TEXT },
+		{ "client", "CLIENT", CTL_TEXT },
+		{ "listener", "LISTENER", CTL_TEXT },
+		{ "route", "ROUTE", CTL_TEXT },
+		{ "backend", "BACKEND", CTL_TEXT },
+		{ "http", "HTTP", CTL_TEXT },
+		{ "tls", "TLS", CTL_TEXT },
+		{ "subprotocol", "SUBPROTOCOL", CTL_TEXT },
+		{ "age_ms", "AGE", CTL_AGE },
+		{ "idle_ms", "IDLE", CTL_AGE },
+		{ "messages_in", "MSG IN", CTL_COUNT },
+		{ "messages_out", "MSG OUT", CTL_COUNT },
+		{ "bytes_in", "BYTES IN", CTL_BYTES },
+		{ "bytes_out", "BYTES OUT", CTL_BYTES },
 		{ "queued_bytes", "QUEUED", CTL_BYTES },
 	};
 	struct buf target;
@@ -162,10 +172,12 @@ ctl_connections(struct ctl *c)
 
 	buf_init(&target, 65536);
 	if (ctl_put_target(&target, &c->o, 0) == 0)
-		st = ctl_ask(c->call, "connections", "GET", target.p, c->o.json ? NULL : CTL_TSV, &body);
+		st = ctl_ask(
+		    c->call, "connections", "GET", target.p, c->o.json ? NULL : CTL_TSV, &body);
 	if (st == CTL_OK)
-		st = c->o.json ? ctl_write(body) :
-		    ctl_write_table(body, columns, sizeof(columns) / sizeof(columns[0]));
+		st = c->o.json
+		    ? ctl_write(body)
+		    : ctl_write_table(body, columns, sizeof(columns) / sizeof(columns[0]));
 	buf_clear(&target);
 	return st;
 }
@@ -195,8 +207,10 @@ static int
 ctl_put_status(struct buf *b, struct span text)
 {
 	static const struct ctl_column columns[] = {
-		{ "backend", "BACKEND", CTL_TEXT }, { "address", "ADDRESS", CTL_TEXT },
-		{ "state", "STATE", CTL_TEXT }, { "connections", "CONNECTIONS", CTL_COUNT },
+		{ "backend", "BACKEND", CTL_TEXT },
+		{ "address", "ADDRESS", CTL_TEXT },
+		{ "state", "STATE", CTL_TEXT },
+		{ "connections", "CONNECTIONS", CTL_COUNT },
 		{ "fails", "FAILS", CTL_COUNT },
 	};
 	struct span line;
@@ -215,7 +229,8 @@ ctl_put_status(struct buf *b, struct span text)
 	}
 	if (bad == 0 && backends.n > none) {
 		bad = buf_append_char(b, '\n');
-		bad |= ctl_put_table(b, buf_span(&backends), columns, sizeof(columns) / sizeof(columns[0]));
+		bad |= ctl_put_table(
+		    b, buf_span(&backends), columns, sizeof(columns) / sizeof(columns[0]));
 	}
 	buf_clear(&backends);
 	return bad;
@@ -301,7 +316,8 @@ ctl_wait_for_end(struct ctl *c)
 		snprintf(now, sizeof(now), "%.*s", SPAN_ARG(ctl_fact(body, "pid")));
 		if (pid[0] == '\0')
 			memcpy(pid, now, sizeof(pid));
-		if (strcmp(pid, now) != 0 || !span_eq(ctl_fact(body, "state"), SPAN_LIT("draining")))
+		if (strcmp(pid, now) != 0 ||
+		    !span_eq(ctl_fact(body, "state"), SPAN_LIT("draining")))
 			return CTL_OK;
 	} while (ctl_call_wait(c->call, CTL_WAIT_MS));
 	fprintf(stderr, "wsrelayctl: drain: interrupted; the daemon goes on draining\n");
@@ -329,15 +345,23 @@ static enum ctl_exit
 ctl_run_command(struct ctl *c)
 {
 	switch (c->o.command) {
-	case CTL_STATUS: return ctl_status(c);
-	case CTL_CONNECTIONS: return ctl_connections(c);
-	case CTL_TOP: return ctl_top(c->call, &c->o);
-	case CTL_CLOSE: return ctl_close(c);
-	case CTL_RELOAD: return ctl_post(c, NULL, "/reload");
-	case CTL_DRAIN: return ctl_drain(c);
-	case CTL_METRICS: return ctl_metrics(c);
+	case CTL_STATUS:
+		return ctl_status(c);
+	case CTL_CONNECTIONS:
+		return ctl_connections(c);
+	case CTL_TOP:
+		return ctl_top(c->call, &c->o);
+	case CTL_CLOSE:
+		return ctl_close(c);
+	case CTL_RELOAD:
+		return ctl_post(c, NULL, "/reload");
+	case CTL_DRAIN:
+		return ctl_drain(c);
+	case CTL_METRICS:
+		return ctl_metrics(c);
 	case CTL_HELP:
-	case CTL_VERSION: break;
+	case CTL_VERSION:
+		break;
 	}
 	return CTL_USAGE;
 }
@@ -357,10 +381,11 @@ ctl_parse_address(struct ctl *c, const char *text)
 	const char *why;
 
 	if (addr_parse(span_from_str(text), &c->addr, &why) == 0) {
-		why = c->addr.kind == ADDR_ANY || c->addr.kind == ADDR_SYSTEMD ?
-		    "expected unix:PATH or HOST:PORT" :
-		    c->addr.kind != ADDR_UNIX && c->addr.port == 0 ?
-		    "nobody but the daemon's log knows which port it got" : NULL;
+		why = c->addr.kind == ADDR_ANY || c->addr.kind == ADDR_SYSTEMD
+		    ? "expected unix:PATH or HOST:PORT"
+		    : c->addr.kind != ADDR_UNIX && c->addr.port == 0
+		    ? "nobody but the daemon's log knows which port it got"
+		    : NULL;
 		if (why == NULL)
 			return 0;
 	}
@@ -384,8 +409,10 @@ ctl_find_daemon(struct ctl *c)
 	if (config_find_admin(path, &text, ctl_on_report, NULL) == -1)
 		return CTL_CONFIG;
 	if (text == NULL) {
-		fprintf(stderr, "wsrelayctl: %s: AdminAddress is not set in [server], so the daemon has no "
-		    "admin endpoint\n", path);
+		fprintf(stderr,
+		    "wsrelayctl: %s: AdminAddress is not set in [server], so the daemon has no "
+		    "admin endpoint\n",
+		    path);
 		return CTL_CONFIG;
 	}
 	ret = ctl_parse_address(c, text);

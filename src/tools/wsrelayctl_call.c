@@ -1,8 +1,8 @@
 /*
  * Requests to the admin endpoint.  See wsrelayctl_call.h.
  *
- * Each one has a connection of its own, by the same carrier that speaks to backends (http/h1_client), on a loop that
- * runs until the answer is there.
+ * Each one has a connection of its own, by the same carrier that speaks to backends
+ * (http/h1_client), on a loop that runs until the answer is there.
  */
 #include "tools/wsrelayctl_call.h"
 
@@ -97,8 +97,10 @@ call_on_reset(struct stream *s, enum stream_error e, const char *why)
 	struct ctl_call *c = s->user;
 
 	c->s = NULL;
-	call_over(c, e == STREAM_E_TIMEOUT ? "the daemon did not answer in time" :
-	    c->status != 0 ? "the answer was cut short" : why);
+	call_over(c,
+	    e == STREAM_E_TIMEOUT ? "the daemon did not answer in time"
+		: c->status != 0  ? "the answer was cut short"
+				  : why);
 }
 
 static const struct stream_events call_events = {
@@ -111,7 +113,8 @@ static const struct stream_events call_events = {
 static void
 call_on_timer(struct loop_timer *t)
 {
-	struct ctl_call *c = (struct ctl_call *)(void *)((char *)t - offsetof(struct ctl_call, timer));
+	struct ctl_call *c =
+	    (struct ctl_call *)(void *)((char *)t - offsetof(struct ctl_call, timer));
 
 	if (c->s != NULL)
 		stream_abort(c->s);
@@ -126,8 +129,10 @@ call_send(struct ctl_call *c, int fd)
 {
 	const char *query = strchr(c->target, '?'), *why = "out of memory";
 	struct http_field field[1] = { { SPAN_LIT("Accept"), span_from_str(c->accept) } };
-	struct h1_request r = { .method = span_from_str(c->method), .field = field,
-		.n_fields = c->accept != NULL ? 1 : 0, .path = span_from_str(c->target),
+	struct h1_request r = { .method = span_from_str(c->method),
+		.field = field,
+		.n_fields = c->accept != NULL ? 1 : 0,
+		.path = span_from_str(c->target),
 		.authority = SPAN_LIT("localhost") };
 
 	if (query != NULL) {
@@ -166,7 +171,8 @@ ctl_call_ask(struct ctl_call *c, const char *method, const char *target, const c
 	c->done = false;
 	c->body.n = 0;
 	snprintf(c->why, sizeof(c->why), "interrupted");
-	c->dial = dial_start(c->loop, c->resolver, &c->to, false, CALL_CONNECT_MS, call_on_dialled, c);
+	c->dial =
+	    dial_start(c->loop, c->resolver, &c->to, false, CALL_CONNECT_MS, call_on_dialled, c);
 	if (c->dial == NULL)
 		snprintf(c->why, sizeof(c->why), "out of memory");
 	else if (!c->interrupted)
@@ -199,7 +205,8 @@ call_on_signal(evutil_socket_t sig, short what, void *arg)
 static void
 call_on_wait(struct loop_timer *t)
 {
-	struct ctl_call *c = (struct ctl_call *)(void *)((char *)t - offsetof(struct ctl_call, timer));
+	struct ctl_call *c =
+	    (struct ctl_call *)(void *)((char *)t - offsetof(struct ctl_call, timer));
 
 	loop_stop(c->loop);
 }

@@ -15,9 +15,9 @@ void ctl_call_free(struct ctl_call *c);
 const char *ctl_call_where(const struct ctl_call *c);
 
 /*
- * Ask, and wait for the whole answer.  target: path with query.  accept: a media type; NULL: any.  Returns the
- * response's status; the body is in *body until the next call.  0: there was no answer, or not a whole one, and *why
- * says why (until the next call).
+ * Ask, and wait for the whole answer.  target: path with query.  accept: a media type; NULL: any.
+ * Returns the response's status; the body is in *body until the next call.  0: there was no
+ * answer, or not a whole one, and *why says why (until the next call).
  */
 unsigned ctl_call_ask(struct ctl_call *c, const char *method, const char *target,
     const char *accept, struct span *body, const char **why);

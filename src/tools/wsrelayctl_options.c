@@ -1,8 +1,8 @@
 /*
  * The command line of wsrelayctl(8).  See wsrelayctl_options.h.
  *
- * Options may stand before and behind the command.  Those that a command has no use for are errors: who filters a
- * drain means something else.
+ * Options may stand before and behind the command.  Those that a command has no use for are
+ * errors: who filters a drain means something else.
  */
 #include "tools/wsrelayctl_options.h"
 
@@ -78,7 +78,8 @@ const char ctl_options_help[] =
 static int
 ctl_bad(char *why, const char *what, const char *value, const char *expected)
 {
-	snprintf(why, CTL_WHY, "%s%s%.80s: expected %s", what, value[0] != '\0' ? " " : "", value, expected);
+	snprintf(why, CTL_WHY, "%s%s%.80s: expected %s", what, value[0] != '\0' ? " " : "", value,
+	    expected);
 	return -1;
 }
 
@@ -106,7 +107,8 @@ ctl_take_client(struct ctl_options *o, const char *value, char *why)
 
 	o->client = value;
 	if (addr_cidr_parse(span_from_str(value), &block) == -1)
-		return ctl_bad(why, "--client", value, "an address, or a block such as 192.0.2.0/24");
+		return ctl_bad(
+		    why, "--client", value, "an address, or a block such as 192.0.2.0/24");
 	return 0;
 }
 
@@ -119,7 +121,10 @@ ctl_take_word(const char *value, const char *const *words, const char *name, cha
 		if (strcmp(value, words[i]) == 0)
 			return i;
 		snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected), "%s%s",
-		    i == 0 ? "" : words[i + 1] != NULL ? ", " : " or ", words[i]);
+		    i == 0		       ? ""
+			: words[i + 1] != NULL ? ", "
+					       : " or ",
+		    words[i]);
 	}
 	return ctl_bad(why, name, value, expected);
 }
@@ -174,7 +179,8 @@ ctl_check_uses(const struct ctl_options *o, unsigned uses, bool rounds, char *wh
 
 	if (o->json && (uses & USES_JSON) == 0)
 		bad = "--json";
-	if ((o->route != NULL || o->client != NULL || o->kind != NULL) && (uses & USES_FILTERS) == 0)
+	if ((o->route != NULL || o->client != NULL || o->kind != NULL) &&
+	    (uses & USES_FILTERS) == 0)
 		bad = "--route, --client or --kind";
 	if (o->wait && (uses & USES_WAIT) == 0)
 		bad = "--wait";
@@ -244,8 +250,8 @@ ctl_options_parse(struct ctl_options *o, int argc, char **argv, char why[CTL_WHY
 			return 0;
 		}
 		if (c == '?' || c == ':') {
-			snprintf(why, CTL_WHY, "%s: %.80s", c == ':' ? "a value is missing" :
-			    "unknown option", argv[optind - 1]);
+			snprintf(why, CTL_WHY, "%s: %.80s",
+			    c == ':' ? "a value is missing" : "unknown option", argv[optind - 1]);
 			return -1;
 		}
 		if (ctl_take(o, c, optarg, why) == -1)

@@ -256,7 +256,9 @@ rates_by_bytes(const void *a, const void *b)
 	const struct ctl_rate *x = a, *y = b;
 	int d = rates_compare(x->bytes_in + x->bytes_out, y->bytes_in + y->bytes_out);
 
-	return d != 0 ? d : rates_compare(x->messages_in + x->messages_out, y->messages_in + y->messages_out);
+	return d != 0
+	    ? d
+	    : rates_compare(x->messages_in + x->messages_out, y->messages_in + y->messages_out);
 }
 
 const struct ctl_rate *

@@ -1,8 +1,8 @@
 /*
  * Tables for people.  See wsrelayctl_table.h.
  *
- * A table is made in two passes over the text: one measures, one writes.  Nothing is kept of the lines, so a table of a
- * million connections needs the memory of its text alone.
+ * A table is made in two passes over the text: one measures, one writes.  Nothing is kept of the
+ * lines, so a table of a million connections needs the memory of its text alone.
  */
 #include "tools/wsrelayctl_table.h"
 
@@ -105,9 +105,12 @@ ctl_put_cell(struct buf *b, enum ctl_form form, struct span cell)
 	for (size_t i = 0; i < cell.n; i++) {
 		unsigned char c = (unsigned char)cell.p[i];
 
-		/* Bytes are escaped already where they were read; whoever answers is not trusted with that. */
-		if ((c < ' ' || c >= 0x7f ? buf_printf(b, "\\x%02x", c) :
-			buf_append_char(b, (char)c)) == -1)
+		/*
+		 * Bytes are escaped already where they were read; whoever answers is not trusted
+		 * with that.
+		 */
+		if ((c < ' ' || c >= 0x7f ? buf_printf(b, "\\x%02x", c)
+					  : buf_append_char(b, (char)c)) == -1)
 			return -1;
 	}
 	return 0;
@@ -147,8 +150,8 @@ table_find(struct span head, const struct ctl_column *column, size_t n, size_t a
 
 /* One line's cells, as shown, into one text each. */
 static int
-table_show(struct span line, const struct ctl_column *column, size_t n, const size_t at[CTL_COLUMNS],
-    struct buf shown[CTL_COLUMNS])
+table_show(struct span line, const struct ctl_column *column, size_t n,
+    const size_t at[CTL_COLUMNS], struct buf shown[CTL_COLUMNS])
 {
 	struct span cell[TABLE_CELLS];
 	size_t cells = table_split(line, cell);

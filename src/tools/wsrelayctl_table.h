@@ -1,4 +1,7 @@
-/* Tables for people, out of the tab-separated values that the admin endpoint gives.  Pure but for the output. */
+/*
+ * Tables for people, out of the tab-separated values that the admin endpoint gives.  Pure but for
+ * the output.
+ */
 #ifndef TOOLS_WSRELAYCTL_TABLE_H
 #define TOOLS_WSRELAYCTL_TABLE_H
 
@@ -32,8 +35,8 @@ struct ctl_column {
 #define CTL_COLUMNS 20
 
 /*
- * Append a table of these columns, with a line of titles: each as wide as its widest cell.  text's first line has the
- * names.  0; -1: a column is not there, or a line has too few, or b is full.
+ * Append a table of these columns, with a line of titles: each as wide as its widest cell.  text's
+ * first line has the names.  0; -1: a column is not there, or a line has too few, or b is full.
  */
 int ctl_put_table(struct buf *b, struct span text, const struct ctl_column *column, size_t n);
 

@@ -1,9 +1,10 @@
 /*
  * wsrelayctl top.  See wsrelayctl_top.h.
  *
- * A first look at all connections says where their counters stand; then each round shows what has moved since the one
- * before.  Most rounds ask only for connections with data in that time, so that ten thousand idle ones cost the daemon
- * nothing; now and then all are asked for, so that those that ended are forgotten.
+ * A first look at all connections says where their counters stand; then each round shows what has
+ * moved since the one before.  Most rounds ask only for connections with data in that time, so
+ * that ten thousand idle ones cost the daemon nothing; now and then all are asked for, so that
+ * those that ended are forgotten.
  */
 #include "tools/wsrelayctl_top.h"
 
@@ -32,7 +33,7 @@ struct top {
 	const struct ctl_options *o;
 	struct ctl_rates *rates; /* owned */
 	struct buf target, out;
-	struct buf names; /* the last look's first line */
+	struct buf names;	     /* the last look's first line */
 	uint64_t looked_ms, took_ms; /* of the last look, and since the one before */
 	unsigned until_whole;
 	size_t lines;
@@ -52,7 +53,8 @@ top_look(struct top *t)
 	t->target.n = 0;
 	if (ctl_put_target(&t->target, t->o, whole ? 0 : now - was + TOP_SLACK_MS) == -1)
 		return CTL_SYSTEM;
-	if ((st = ctl_ask(t->call, "top", "GET", t->target.p, "text/tab-separated-values", &body)) != CTL_OK)
+	if ((st = ctl_ask(
+		 t->call, "top", "GET", t->target.p, "text/tab-separated-values", &body)) != CTL_OK)
 		return st;
 	t->looked_ms = now;
 	t->took_ms = now > was ? now - was : 1;
@@ -112,16 +114,22 @@ top_put_head(struct top *t, const struct ctl_rate *sums)
 }
 
 static const struct ctl_column top_columns[] = {
-	{ "id", "ID", CTL_TEXT }, { "msg_in", "MSG/S IN", CTL_COUNT },
-	{ "msg_out", "MSG/S OUT", CTL_COUNT }, { "byte_in", "B/S IN", CTL_BYTES },
-	{ "byte_out", "B/S OUT", CTL_BYTES }, { "queued_bytes", "QUEUED", CTL_BYTES },
-	{ "age_ms", "AGE", CTL_AGE }, { "client", "CLIENT", CTL_TEXT },
-	{ "route", "ROUTE", CTL_TEXT }, { "backend", "BACKEND", CTL_TEXT },
+	{ "id", "ID", CTL_TEXT },
+	{ "msg_in", "MSG/S IN", CTL_COUNT },
+	{ "msg_out", "MSG/S OUT", CTL_COUNT },
+	{ "byte_in", "B/S IN", CTL_BYTES },
+	{ "byte_out", "B/S OUT", CTL_BYTES },
+	{ "queued_bytes", "QUEUED", CTL_BYTES },
+	{ "age_ms", "AGE", CTL_AGE },
+	{ "client", "CLIENT", CTL_TEXT },
+	{ "route", "ROUTE", CTL_TEXT },
+	{ "backend", "BACKEND", CTL_TEXT },
 };
 
 /* The same lines with the rates before them, as ctl_put_table takes them. */
 static int
-top_put_lines(const struct top *t, struct buf *b, struct span names, const struct ctl_rate *v, size_t n)
+top_put_lines(
+    const struct top *t, struct buf *b, struct span names, const struct ctl_rate *v, size_t n)
 {
 	int bad = buf_printf(b, "msg_in\tmsg_out\tbyte_in\tbyte_out\t%.*s\n", SPAN_ARG(names));
 
@@ -182,13 +190,15 @@ top_put_rates(const struct top *t, struct buf *b, const struct ctl_rate *r)
 static int
 top_put_json_line(const struct top *t, struct buf *b, struct span names, const struct ctl_rate *r)
 {
-	static const char *const texts[] = { "id", "kind", "client", "listener", "route", "backend" };
+	static const char *const texts[] = { "id", "kind", "client", "listener", "route",
+		"backend" };
 	struct span cell;
 	uint64_t n;
 	int bad = buf_append_str(b, b->p[b->n - 1] == '[' ? "{" : ",{");
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		bad |= json_put_span(b, texts[i], top_cell(names, r->line, texts[i], &cell) ? cell : SPAN_NONE);
+		bad |= json_put_span(
+		    b, texts[i], top_cell(names, r->line, texts[i], &cell) ? cell : SPAN_NONE);
 	bad |= top_put_rates(t, b, r);
 	if (top_cell(names, r->line, "queued_bytes", &cell) && num_parse_uint(cell, &n) == 0)
 		bad |= json_put_num(b, "queued_bytes", n);
@@ -241,7 +251,7 @@ top_run(struct top *t)
 
 	for (uint64_t i = 0; st == CTL_OK && i < rounds; i++) {
 		if (!ctl_call_wait(t->call, t->o->interval_ms))
-			return CTL_OK;	/* the person has seen enough */
+			return CTL_OK; /* the person has seen enough */
 		if ((st = top_look(t)) == CTL_OK)
 			st = top_show(t);
 	}

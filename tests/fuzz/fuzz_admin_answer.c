@@ -1,9 +1,11 @@
 /*
- * Fuzz target: what /connections says of texts that peers have chosen, and what wsrelayctl shows of it.
+ * Fuzz target: what /connections says of texts that peers have chosen, and what wsrelayctl shows
+ * of it.
  *
- * Two bytes choose a kind, which values there are, and where the rest is cut into two texts.  As tab-separated values a
- * line must have all its cells, be printable, and give the texts back when \xNN is undone; wsrelayctl's table of it must be
- * printable.  As JSON it must be one line of valid UTF-8 whose quotes are balanced, and whose first text comes back.
+ * Two bytes choose a kind, which values there are, and where the rest is cut into two texts.  As
+ * tab-separated values a line must have all its cells, be printable, and give the texts back when
+ * \xNN is undone; wsrelayctl's table of it must be printable.  As JSON it must be one line of
+ * valid UTF-8 whose quotes are balanced, and whose first text comes back.
  */
 #include "base/mem.h"
 #include "codec/ws_utf8.h"
@@ -110,7 +112,9 @@ check_json(const struct gateway_seen *seen)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct gateway_seen seen = { .connection_id = 17, .listener = "main", .route = "r", .http = "1.1" };
+	struct gateway_seen seen = {
+		.connection_id = 17, .listener = "main", .route = "r", .http = "1.1"
+	};
 	size_t cut;
 	char *p;
 

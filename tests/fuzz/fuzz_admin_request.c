@@ -1,9 +1,10 @@
 /*
  * Fuzz target: a request to the admin endpoint.
  *
- * The first byte says whether it came over TCP, the rest is the request's head.  What is let through must be one of the
- * known paths with its method, without a sign of a web page when it changes something, and with a Host of this machine
- * over TCP; filters must hold what the query says by a decoder of its own, and an id must be what the path says.
+ * The first byte says whether it came over TCP, the rest is the request's head.  What is let
+ * through must be one of the known paths with its method, without a sign of a web page when it
+ * changes something, and with a Host of this machine over TCP; filters must hold what the query
+ * says by a decoder of its own, and an id must be what the path says.
  */
 #include <inttypes.h>
 
@@ -92,7 +93,8 @@ check_good(const struct http_head *h, const struct admin_request *r, bool tcp)
 	ORACLE(post || span_eq(h->method, SPAN_LIT("GET")) || r->is_head);
 	ORACLE(r->is_head == span_eq(h->method, SPAN_LIT("HEAD")));
 	if (post)
-		ORACLE(http_head_count(h, "origin") == 0 && http_head_count(h, "sec-fetch-site") == 0);
+		ORACLE(
+		    http_head_count(h, "origin") == 0 && http_head_count(h, "sec-fetch-site") == 0);
 	if (tcp && h->authority.n > 0)
 		ORACLE(admin_host_is_local(h->authority));
 	if (r->what == ADMIN_CLOSE)
@@ -124,7 +126,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (admin_request_parse(&h, tcp, &r, &no) == 0) {
 			check_good(&h, &r, tcp);
 		} else {
-			ORACLE(no.status == 400 || no.status == 403 || no.status == 404 || no.status == 405);
+			ORACLE(no.status == 400 || no.status == 403 || no.status == 404 ||
+			    no.status == 405);
 			ORACLE(no.why != NULL && (no.status == 405) == (no.allow != NULL));
 		}
 	}

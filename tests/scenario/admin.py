@@ -442,7 +442,7 @@ def test_admin_close_sends_1008_and_is_told_in_the_access_log(t):
     contains(text_of(ask(t, "/metrics")), 'wsrelayd_closes_total{route="app",code="1008",side="gateway"} 1\n')
     other.text("still here")
     other.expect(TEXT, "still here")
-    contains(daemon.log, f"admin: client=unix: POST /connections/{number}/close")
+    daemon.wait_log(f"admin: client=unix: POST /connections/{number}/close")
 
 
 def test_admin_reload_answers_what_test_would_say(t):
@@ -460,7 +460,7 @@ def test_admin_reload_answers_what_test_would_say(t):
     assert done.stderr.count("\n") >= 3, done.stderr
     equal(post(t, "/reload", 422), done.stderr + "nothing is changed\n")
     for line in done.stderr.splitlines():
-        contains(daemon.log, f"reload: {line}")
+        daemon.wait_log(re.escape(f"reload: {line}"))
     open_ws(t, daemon.port("main"), "/more").finish()
 
 

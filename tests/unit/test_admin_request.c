@@ -34,11 +34,15 @@ START_TEST(admin_request_knows_its_paths)
 		const char *method, *path;
 		enum admin_what what;
 	} rows[] = {
-		{ "GET", "/metrics", ADMIN_METRICS }, { "HEAD", "/metrics", ADMIN_METRICS },
-		{ "GET", "/metrics?x=y", ADMIN_METRICS }, { "GET", "/healthz", ADMIN_HEALTHZ },
-		{ "GET", "/readyz", ADMIN_READYZ }, { "GET", "/status", ADMIN_STATUS },
+		{ "GET", "/metrics", ADMIN_METRICS },
+		{ "HEAD", "/metrics", ADMIN_METRICS },
+		{ "GET", "/metrics?x=y", ADMIN_METRICS },
+		{ "GET", "/healthz", ADMIN_HEALTHZ },
+		{ "GET", "/readyz", ADMIN_READYZ },
+		{ "GET", "/status", ADMIN_STATUS },
 		{ "GET", "/connections", ADMIN_CONNECTIONS },
-		{ "POST", "/connections/7/close", ADMIN_CLOSE }, { "POST", "/reload", ADMIN_RELOAD },
+		{ "POST", "/connections/7/close", ADMIN_CLOSE },
+		{ "POST", "/reload", ADMIN_RELOAD },
 		{ "POST", "/drain", ADMIN_DRAIN },
 	};
 
@@ -57,16 +61,24 @@ START_TEST(admin_request_refuses_other_paths_and_methods)
 		unsigned status;
 		const char *allow;
 	} rows[] = {
-		{ "GET", "/", 404, NULL }, { "GET", "/metrics/", 404, NULL },
-		{ "GET", "/Metrics", 404, NULL }, { "GET", "/connections/", 404, NULL },
-		{ "POST", "/connections//close", 404, NULL }, { "POST", "/connections/1/2/close", 404, NULL },
-		{ "POST", "/connections/x/close", 404, NULL }, { "POST", "/connections/close", 404, NULL },
-		{ "POST", "/connections/1.0/close", 404, NULL }, { "POST", "/connections/1./close", 404, NULL },
+		{ "GET", "/", 404, NULL },
+		{ "GET", "/metrics/", 404, NULL },
+		{ "GET", "/Metrics", 404, NULL },
+		{ "GET", "/connections/", 404, NULL },
+		{ "POST", "/connections//close", 404, NULL },
+		{ "POST", "/connections/1/2/close", 404, NULL },
+		{ "POST", "/connections/x/close", 404, NULL },
+		{ "POST", "/connections/close", 404, NULL },
+		{ "POST", "/connections/1.0/close", 404, NULL },
+		{ "POST", "/connections/1./close", 404, NULL },
 		{ "POST", "/connections/.1/close", 404, NULL },
 		{ "POST", "/connections/99999999999999999999/close", 404, NULL },
-		{ "POST", "/metrics", 405, "GET, HEAD" }, { "DELETE", "/connections", 405, "GET, HEAD" },
-		{ "GET", "/reload", 405, "POST" }, { "HEAD", "/drain", 405, "POST" },
-		{ "PUT", "/reload", 405, "POST" }, { "GET", "/connections/1/close", 405, "POST" },
+		{ "POST", "/metrics", 405, "GET, HEAD" },
+		{ "DELETE", "/connections", 405, "GET, HEAD" },
+		{ "GET", "/reload", 405, "POST" },
+		{ "HEAD", "/drain", 405, "POST" },
+		{ "PUT", "/reload", 405, "POST" },
+		{ "GET", "/connections/1/close", 405, "POST" },
 		{ "OPTIONS", "*", 404, NULL },
 	};
 
@@ -99,7 +111,9 @@ START_TEST(admin_request_filters)
 	ck_assert(req.filter.route[0] == '\0' && !req.filter.by_client && req.filter.kinds == 0);
 	ck_assert_int_eq(ask("GET", "/connections?"), 0);
 	ck_assert_int_eq(
-	    ask("GET", "/connections?route=a%20b%2fc&client=127.0.0.0/8&kind=websocket&active_ms=1500"), 0);
+	    ask("GET",
+		"/connections?route=a%20b%2fc&client=127.0.0.0/8&kind=websocket&active_ms=1500"),
+	    0);
 	ck_assert_str_eq(req.filter.route, "a b/c");
 	ck_assert_uint_eq(req.filter.kinds, GATEWAY_SHOW_WEBSOCKET);
 	ck_assert_uint_eq(req.filter.active_ms, 1500);
@@ -114,8 +128,8 @@ END_TEST
 
 START_TEST(admin_request_refuses_bad_filters)
 {
-	static const char *const rows[] = { "route=", "route", "route=a&route=b", "route=%", "route=%4",
-		"route=%zz", "route=a%00b", "client=", "client=x", "client=10.0.0.0/33",
+	static const char *const rows[] = { "route=", "route", "route=a&route=b", "route=%",
+		"route=%4", "route=%zz", "route=a%00b", "client=", "client=x", "client=10.0.0.0/33",
 		"client=::1&client=::1", "kind=", "kind=ws", "kind=http&kind=http", "active_ms=0",
 		"active_ms=x", "active_ms=99999999999999999999", "routes=a", "=a", "%72oute=a" };
 	char target[1024];
@@ -134,21 +148,24 @@ END_TEST
 
 START_TEST(admin_request_form)
 {
-	ck_assert_int_eq(parse("GET /status HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n", false), 0);
+	ck_assert_int_eq(
+	    parse("GET /status HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n", false), 0);
 	ck_assert(!req.tsv);
 	ck_assert_int_eq(
-	    parse("GET /status HTTP/1.1\r\nHost: x\r\nAccept: text/tab-separated-values\r\n", false), 0);
+	    parse(
+		"GET /status HTTP/1.1\r\nHost: x\r\nAccept: text/tab-separated-values\r\n", false),
+	    0);
 	ck_assert(req.tsv);
 }
 END_TEST
 
 START_TEST(admin_request_hosts)
 {
-	static const char *const good[] = { "localhost", "LOCALHOST:8", "a.localhost:80", "127.0.0.1",
-		"127.1.2.3:9", "[::1]", "[::1]:9", "[::ffff:127.0.0.1]:9" };
-	static const char *const bad[] = { "", "evil.example", "localhost.evil.example", "notlocalhost",
-		".localhost.", "128.0.0.1", "10.0.0.1:9", "[::2]:9", "[::", "127.0.0.1.evil.example:80",
-		"127.0.0.0/8", "[::1", "::1" };
+	static const char *const good[] = { "localhost", "LOCALHOST:8", "a.localhost:80",
+		"127.0.0.1", "127.1.2.3:9", "[::1]", "[::1]:9", "[::ffff:127.0.0.1]:9" };
+	static const char *const bad[] = { "", "evil.example", "localhost.evil.example",
+		"notlocalhost", ".localhost.", "128.0.0.1", "10.0.0.1:9", "[::2]:9",
+		"[::", "127.0.0.1.evil.example:80", "127.0.0.0/8", "[::1", "::1" };
 
 	for (size_t i = 0; i < UNIT_COUNT(good); i++)
 		ck_assert_msg(admin_host_is_local(span_from_str(good[i])), "%s", good[i]);
@@ -166,13 +183,18 @@ START_TEST(admin_request_keeps_web_pages_out)
 	ck_assert_int_eq(parse("GET /connections HTTP/1.1\r\nHost: evil.example\r\n", false), 0);
 	/* A form of another page changes nothing, whatever it is sent over. */
 	for (int tcp = 0; tcp <= 1; tcp++) {
-		ck_assert_int_eq(parse("POST /drain HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n", tcp), -1);
+		ck_assert_int_eq(
+		    parse("POST /drain HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n", tcp), -1);
 		ck_assert_uint_eq(no.status, 403);
 		ck_assert_int_eq(
-		    parse("POST /drain HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n", tcp), -1);
+		    parse(
+			"POST /drain HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n",
+			tcp),
+		    -1);
 		ck_assert_uint_eq(no.status, 403);
 		ck_assert_int_eq(parse("POST /drain HTTP/1.1\r\nHost: localhost\r\n", tcp), 0);
-		ck_assert_int_eq(parse("GET /status HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n", tcp), 0);
+		ck_assert_int_eq(
+		    parse("GET /status HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n", tcp), 0);
 	}
 	/* HTTP/1.0 knows no Host. */
 	ck_assert_int_eq(parse("GET /healthz HTTP/1.0\r\n", true), 0);

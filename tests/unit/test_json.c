@@ -35,7 +35,8 @@ START_TEST(json_strings)
 		{ SPAN_LIT("chat"), "\"chat\"" },
 		{ SPAN_LIT("a\"b\\c"), "\"a\\\"b\\\\c\"" },
 		{ SPAN_LIT("a\nb\0c\x1b\x7f"), "\"a\\u000ab\\u0000c\\u001b\\u007f\"" },
-		{ SPAN_LIT("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"), "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"" },
+		{ SPAN_LIT("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"),
+		    "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"" },
 		/* not UTF-8 as a whole: cut short, overlong, a surrogate */
 		{ SPAN_LIT("\xc3\xbc\xe2\x82"), "\"\\u00c3\\u00bc\\u00e2\\u0082\"" },
 		{ SPAN_LIT("\xc0\x80"), "\"\\u00c0\\u0080\"" },

@@ -1,6 +1,6 @@
 /*
- * Unit tests of src/gateway/walk.c: what is there all the while is seen exactly once, however small the slices are and
- * whatever comes and goes between them.
+ * Unit tests of src/gateway/walk.c: what is there all the while is seen exactly once, however
+ * small the slices are and whatever comes and goes between them.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -106,7 +106,8 @@ START_TEST(walk_survives_what_comes_and_goes)
 		size_t w = (seed >> 16) % 2, i = (seed >> 18) % SESSIONS;
 
 		if (more[w])
-			more[w] = gateway_walk_step(uw.gw, k[w], 1 + (seed >> 24) % 7, on_seen, seen[w]);
+			more[w] =
+			    gateway_walk_step(uw.gw, k[w], 1 + (seed >> 24) % 7, on_seen, seen[w]);
 		stays[i] = false;
 		if (session[i] != NULL)
 			drop(i);

@@ -38,9 +38,14 @@ START_TEST(options_commands)
 		const char *name;
 		enum ctl_command command;
 	} rows[] = {
-		{ "status", CTL_STATUS }, { "connections", CTL_CONNECTIONS }, { "top", CTL_TOP },
-		{ "reload", CTL_RELOAD }, { "drain", CTL_DRAIN }, { "metrics", CTL_METRICS },
-		{ "-h", CTL_HELP }, { "--version", CTL_VERSION },
+		{ "status", CTL_STATUS },
+		{ "connections", CTL_CONNECTIONS },
+		{ "top", CTL_TOP },
+		{ "reload", CTL_RELOAD },
+		{ "drain", CTL_DRAIN },
+		{ "metrics", CTL_METRICS },
+		{ "-h", CTL_HELP },
+		{ "--version", CTL_VERSION },
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
@@ -56,14 +61,16 @@ END_TEST
 
 START_TEST(options_before_and_behind_the_command)
 {
-	ck_assert_int_eq(parse("-c", "/x.ini", "connections", "--route", "chat", "--client=10.0.0.0/8",
-	    "--kind", "http", "--json", NULL), 0);
+	ck_assert_int_eq(parse("-c", "/x.ini", "connections", "--route", "chat",
+			     "--client=10.0.0.0/8", "--kind", "http", "--json", NULL),
+	    0);
 	ck_assert_str_eq(o.config_path, "/x.ini");
 	ck_assert_str_eq(o.route, "chat");
 	ck_assert_str_eq(o.client, "10.0.0.0/8");
 	ck_assert_str_eq(o.kind, "http");
 	ck_assert(o.json);
-	ck_assert_int_eq(parse("top", "-a", "unix:/x", "-i", "500ms", "-n3", "--sort", "bytes", NULL), 0);
+	ck_assert_int_eq(
+	    parse("top", "-a", "unix:/x", "-i", "500ms", "-n3", "--sort", "bytes", NULL), 0);
 	ck_assert_str_eq(o.address, "unix:/x");
 	ck_assert_uint_eq(o.interval_ms, 500);
 	ck_assert_uint_eq(o.rounds, 3);
@@ -83,19 +90,31 @@ START_TEST(options_that_are_refused)
 		const char *arg[4];
 		const char *says;
 	} rows[] = {
-		{ { NULL }, "a command is missing" }, { { "stop" }, "stop" }, { { "status", "x" }, "x" },
-		{ { "--bad", "status" }, "--bad" }, { { "-c" }, "-c" }, { { "close" }, "ID" },
-		{ { "close", "1", "a/b" }, "a/b" }, { { "close", "" }, "ID" },
-		{ { "top", "-i", "1ms" }, "1ms" }, { { "top", "-i", "infinity" }, "infinity" },
-		{ { "top", "-n", "0" }, "0" }, { { "top", "--sort", "age" }, "messages or bytes" },
-		{ { "top", "--client", "x" }, "x" }, { { "top", "--route", "" }, "route" },
+		{ { NULL }, "a command is missing" },
+		{ { "stop" }, "stop" },
+		{ { "status", "x" }, "x" },
+		{ { "--bad", "status" }, "--bad" },
+		{ { "-c" }, "-c" },
+		{ { "close" }, "ID" },
+		{ { "close", "1", "a/b" }, "a/b" },
+		{ { "close", "" }, "ID" },
+		{ { "top", "-i", "1ms" }, "1ms" },
+		{ { "top", "-i", "infinity" }, "infinity" },
+		{ { "top", "-n", "0" }, "0" },
+		{ { "top", "--sort", "age" }, "messages or bytes" },
+		{ { "top", "--client", "x" }, "x" },
+		{ { "top", "--route", "" }, "route" },
 		{ { "connections", "--kind", "ws" }, "websocket, handshake or http" },
-		{ { "drain", "--json" }, "--json" }, { { "reload", "--wait" }, "--wait" }, { { "reload", "--route", "a" }, "--route" },
-		{ { "status", "-n", "2" }, "--rounds" }, { { "connections", "-i", "2s" }, "--interval" },
+		{ { "drain", "--json" }, "--json" },
+		{ { "reload", "--wait" }, "--wait" },
+		{ { "reload", "--route", "a" }, "--route" },
+		{ { "status", "-n", "2" }, "--rounds" },
+		{ { "connections", "-i", "2s" }, "--interval" },
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
-		ck_assert_msg(parse(rows[i].arg[0], rows[i].arg[1], rows[i].arg[2], NULL) == -1, "%zu", i);
+		ck_assert_msg(
+		    parse(rows[i].arg[0], rows[i].arg[1], rows[i].arg[2], NULL) == -1, "%zu", i);
 		ck_assert_msg(strstr(why, rows[i].says) != NULL, "%s: %s", rows[i].says, why);
 	}
 }

@@ -27,7 +27,8 @@ ids(enum ctl_sort sort)
 	text[0] = '\0';
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s ",
-		    (int)((const char *)memchr(v[i].line.p, '\t', v[i].line.n) - v[i].line.p), v[i].line.p);
+		    (int)((const char *)memchr(v[i].line.p, '\t', v[i].line.n) - v[i].line.p),
+		    v[i].line.p);
 	return text;
 }
 
@@ -41,7 +42,9 @@ START_TEST(rates_are_differences)
 	look(HEAD "1\t5\t100\t100\t1000\t1000\n2\t5\t7\t7\t70\t70\n3.1\t5\t0\t0\t0\t0\n", true);
 	ck_assert_str_eq(ids(CTL_SORT_MESSAGES), "");
 	/* 2 is as before, 3.3 is new; 3.1 is another one */
-	look(HEAD "1\t5\t101\t100\t9000\t1000\n2\t5\t7\t7\t70\t70\n3.1\t5\t5\t5\t5\t5\n3.3\t5\t1\t2\t3\t4\n", true);
+	look(HEAD
+	    "1\t5\t101\t100\t9000\t1000\n2\t5\t7\t7\t70\t70\n3.1\t5\t5\t5\t5\t5\n3.3\t5\t1\t2\t3\t4\n",
+	    true);
 	ck_assert_str_eq(ids(CTL_SORT_MESSAGES), "3.1 3.3 1 ");
 	ck_assert_str_eq(ids(CTL_SORT_BYTES), "1 3.1 3.3 ");
 	v = ctl_rates_sorted(r, CTL_SORT_BYTES, &n);
@@ -86,8 +89,8 @@ START_TEST(rates_of_many)
 		size_t n = (size_t)snprintf(text, sizeof(text), HEAD);
 
 		for (int i = 0; i < 5000; i++)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%d.%d\t5\t%d\t0\t0\t0\n", i / 7,
-			    i % 7 * 2 + 1, i * round);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%d.%d\t5\t%d\t0\t0\t0\n",
+			    i / 7, i % 7 * 2 + 1, i * round);
 		look(text, round % 2 == 1);
 		ck_assert_uint_eq(ctl_rates_lines(r), 5000);
 		if (round > 0) {

@@ -35,14 +35,25 @@ START_TEST(table_numbers_for_people)
 		uint64_t n;
 		const char *shown;
 	} rows[] = {
-		{ CTL_COUNT, 0, "0" }, { CTL_COUNT, 9999, "9999" }, { CTL_COUNT, 12345, "12.3k" },
-		{ CTL_COUNT, 999949, "1000k" }, { CTL_COUNT, 999999, "1.0M" },
-		{ CTL_COUNT, 4500000, "4.5M" }, { CTL_COUNT, UINT64_MAX, "18.4E" },
-		{ CTL_BYTES, 10239, "10239" }, { CTL_BYTES, 10240, "10.0K" },
-		{ CTL_BYTES, 1048576, "1.0M" }, { CTL_BYTES, 123456789, "118M" },
-		{ CTL_BYTES, UINT64_MAX, "16.0E" }, { CTL_AGE, 0, "0.0s" }, { CTL_AGE, 9999, "9.9s" },
-		{ CTL_AGE, 59999, "59s" }, { CTL_AGE, 310000, "5m10s" }, { CTL_AGE, 10920000, "3h02m" },
-		{ CTL_AGE, 363600000, "4d05h" }, { CTL_TEXT, 12345, "12345" },
+		{ CTL_COUNT, 0, "0" },
+		{ CTL_COUNT, 9999, "9999" },
+		{ CTL_COUNT, 12345, "12.3k" },
+		{ CTL_COUNT, 999949, "1000k" },
+		{ CTL_COUNT, 999999, "1.0M" },
+		{ CTL_COUNT, 4500000, "4.5M" },
+		{ CTL_COUNT, UINT64_MAX, "18.4E" },
+		{ CTL_BYTES, 10239, "10239" },
+		{ CTL_BYTES, 10240, "10.0K" },
+		{ CTL_BYTES, 1048576, "1.0M" },
+		{ CTL_BYTES, 123456789, "118M" },
+		{ CTL_BYTES, UINT64_MAX, "16.0E" },
+		{ CTL_AGE, 0, "0.0s" },
+		{ CTL_AGE, 9999, "9.9s" },
+		{ CTL_AGE, 59999, "59s" },
+		{ CTL_AGE, 310000, "5m10s" },
+		{ CTL_AGE, 10920000, "3h02m" },
+		{ CTL_AGE, 363600000, "4d05h" },
+		{ CTL_TEXT, 12345, "12345" },
 	};
 
 	buf_init(&b, 100);
@@ -64,8 +75,12 @@ static const struct ctl_column columns[] = {
 START_TEST(table_is_aligned)
 {
 	buf_init(&b, 10000);
-	ck_assert_int_eq(ctl_put_table(&b,
-	    SPAN_LIT("id\tother\troute\tn\n17.5\tx\tchat\t3\n2\tx\ta\x1b[2Jb\t1234567\n3\tx\t-\t-\n"), columns, 3), 0);
+	ck_assert_int_eq(
+	    ctl_put_table(&b,
+		SPAN_LIT(
+		    "id\tother\troute\tn\n17.5\tx\tchat\t3\n2\tx\ta\x1b[2Jb\t1234567\n3\tx\t-\t-\n"),
+		columns, 3),
+	    0);
 	ck_assert_str_eq(text(),
 	    "ID    COUNT  ROUTE\n"
 	    "17.5      3  chat\n"
@@ -87,7 +102,10 @@ START_TEST(table_refuses_what_is_none)
 	/* and says when the result does not fit */
 	for (size_t max = 0; max < 40; max++) {
 		buf_init(&b, max);
-		ck_assert_int_eq(ctl_put_table(&b, SPAN_LIT("id\tn\troute\n17\t2\tlonger-than-this\n"), columns, 3), -1);
+		ck_assert_int_eq(
+		    ctl_put_table(
+			&b, SPAN_LIT("id\tn\troute\n17\t2\tlonger-than-this\n"), columns, 3),
+		    -1);
 		buf_clear(&b);
 	}
 }
