@@ -32,8 +32,31 @@ fact_client(const struct stream_request *r, char text[ADDR_SA_TEXT])
 	return span_from_str(text);
 }
 
+/* Most are short and stand in the loop's slabs; which, their size tells. */
 static struct session_facts *
-facts_new(const struct stream_request *r)
+facts_alloc(struct loop *l, size_t n)
+{
+	return n <= LOOP_OBJECT_MAX ? loop_object(l, n) : mem_zalloc(n);
+}
+
+static size_t
+facts_size(const struct session_facts *f)
+{
+	return offsetof(struct session_facts, data) + f->client_n + f->method_n + f->path_n +
+	    f->origin_n + f->subprotocol_n + f->extensions_n;
+}
+
+static void
+facts_free(struct loop *l, struct session_facts *f)
+{
+	if (f != NULL && facts_size(f) <= LOOP_OBJECT_MAX)
+		loop_object_free_later(l, f);
+	else
+		mem_free(f);
+}
+
+static struct session_facts *
+facts_new(struct loop *l, const struct stream_request *r)
 {
 	const struct http_field *origin = http_head_find(r->head, "Origin");
 	char client[ADDR_SA_TEXT];
@@ -42,7 +65,7 @@ facts_new(const struct stream_request *r)
 	struct session_facts *f;
 	char *p;
 
-	f = mem_zalloc(offsetof(struct session_facts, data) + v[0].n + v[1].n + v[2].n + v[3].n);
+	f = facts_alloc(l, offsetof(struct session_facts, data) + v[0].n + v[1].n + v[2].n + v[3].n);
 	if (f == NULL)
 		return NULL;
 	f->client_n = (uint8_t)v[0].n;
@@ -68,7 +91,7 @@ session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
 	ss->s = s;
 	ss->route = route;
 	ss->start_ms = loop_now_ms(gw->env.loop);
-	ss->facts = facts_new(r);
+	ss->facts = facts_new(gw->env.loop, r);
 	if ((ss->next = gw->sessions) != NULL)
 		ss->next->prev = &ss->next;
 	ss->prev = &gw->sessions;
@@ -86,17 +109,19 @@ session_pick_subprotocol(const struct http_head *head, const struct config_list 
 	return s;
 }
 
-/* Put a fact behind those that are there already; 0 or -1 without memory. */
+/* Put a fact behind those that are there already, whose length the caller sets; 0 or -1 without memory. */
 static int
 facts_add(struct session *ss, struct span fact)
 {
-	struct session_facts *f = ss->facts;
-	size_t had = offsetof(struct session_facts, data) + f->client_n + f->method_n + f->path_n +
-	    f->origin_n + f->subprotocol_n;
+	struct loop *l = ss->gw->env.loop;
+	size_t had = facts_size(ss->facts);
+	struct session_facts *f = facts_alloc(l, had + fact.n);
 
-	if ((f = mem_realloc(f, had + fact.n)) == NULL)
+	if (f == NULL)
 		return -1;
+	memcpy(f, ss->facts, had);
 	memcpy((char *)f + had, fact.p, fact.n);
+	facts_free(l, ss->facts);
 	ss->facts = f;
 	return 0;
 }
@@ -141,7 +166,7 @@ session_clear(struct session *ss)
 	session_unlink(ss);
 	backends_release(ss->backend);
 	ss->backend = NULL;
-	mem_free(ss->facts);
+	facts_free(ss->gw->env.loop, ss->facts);
 }
 
 void
@@ -360,12 +385,12 @@ session_access_refused(struct gateway *gw, const struct stream_info *info,
 	if (!log_on(gw->env.access, LOG_L_INFO))
 		return;
 	if (r != NULL)
-		f = facts_new(r);
+		f = facts_new(gw->env.loop, r);
 	access_begin(&a, info, route, f);
 	access_facts(&a, f, status);
 	access_str(&a, "backend", NULL);
 	access_end(&a, gw->env.access, &e, 0);
-	mem_free(f);
+	facts_free(gw->env.loop, f);
 }
 
 void

@@ -38,6 +38,10 @@ struct session {
 	struct session_facts *facts;	/* owned; NULL when there was no memory for it */
 	uint64_t start_ms;
 	uint8_t kind;
+	/* Of a WebSocket (ws_int.h), in what would be padding. */
+	uint8_t closed_by;		/* enum session_side */
+	uint16_t close_code;		/* for the access line; 0: open */
+	uint32_t last_data;		/* stamp */
 };
 
 /* A drain under way (gateway_drain.c). */

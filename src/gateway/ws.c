@@ -59,10 +59,10 @@ ws_send_close(struct ws *w, struct ws_leg *leg, unsigned code, const void *reaso
 void
 ws_note_end(struct ws *w, unsigned code, enum session_side by, const char *reason)
 {
-	if (w->close_code != 0)
+	if (w->ss.close_code != 0)
 		return;
-	w->close_code = (uint16_t)code;
-	w->closed_by = (uint8_t)by;
+	w->ss.close_code = (uint16_t)code;
+	w->ss.closed_by = (uint8_t)by;
 	w->reason = reason;
 }
 
@@ -114,7 +114,7 @@ ws_count_end(struct ws *w)
 
 	counter_add(&w->ss.gw->count.ended, 1);
 	counter_add(&c->ended[session_http(&w->ss)], 1);
-	counter_add(&c->closes[counters_code(w->close_code)][sides[w->closed_by]], 1);
+	counter_add(&c->closes[counters_code(w->ss.close_code)][sides[w->ss.closed_by]], 1);
 }
 
 /* The only end of a WebSocket: access line, streams, memory. */
@@ -124,7 +124,7 @@ ws_finish(struct ws *w, bool abort_client)
 	struct session_end e = { .status = 101, .is_websocket = true,
 	    .messages_in = w->messages_in, .messages_out = w->messages_out,
 	    .bytes_in = w->bytes_in, .bytes_out = w->bytes_out,
-	    .close_code = w->close_code, .by = w->closed_by, .reason = w->reason };
+	    .close_code = w->ss.close_code, .by = w->ss.closed_by, .reason = w->reason };
 	char reason[4 * WS_REASON_MAX + 4];
 	bool abort_backend;
 
@@ -152,8 +152,10 @@ ws_finish(struct ws *w, bool abort_client)
 	ws_leave(w, &w->client, abort_client);
 	loop_timer_stop(w->ss.gw->env.loop, &w->timer);
 	ws_drop_reader(w, &w->client);
-	ws_drop_reader(w, &w->backend);
-	ws_raw_free(w);
+	if (ws_is_raw(w))
+		ws_raw_free(w);
+	else
+		ws_drop_reader(w, &w->backend);
 	if (w->reason_owned)
 		mem_free((char *)(uintptr_t)w->reason);
 	w->reason = NULL;
@@ -171,8 +173,8 @@ ws_close_done(const struct ws *w)
 void
 ws_closing(struct ws *w)
 {
-	if (w->close_at_ms == 0)
-		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
+	if (w->close_at == 0)
+		w->close_at = ws_stamp_in(w, ws_config(w)->close_timeout_ms);
 	if (w->limited)
 		ws_rate_closing(w);
 	/* Whatever was held back: the peer's Close is what is wanted now. */
@@ -211,7 +213,7 @@ ws_backend_lost(struct ws *w, const char *reason)
 {
 	bool can_tell = (w->client.flags & LEG_CLOSE_SENT) != 0 || ws_at_boundary(w, &w->client);
 
-	if (w->close_code == 0)
+	if (w->ss.close_code == 0)
 		session_log(&w->ss, LOG_L_INFO, "backend lost: %s", reason);
 	ws_note_end(w, WS_CLOSE_BACKEND, SESSION_BY_BACKEND, reason);
 	if (!can_tell || ws_close_done(w)) {
@@ -237,7 +239,7 @@ ws_protocol_error(struct ws *w, struct ws_leg *leg, unsigned code, const char *w
 		ws_backend_lost(w, why);
 		return;
 	}
-	if (w->close_code != 0 && (leg->flags & LEG_CLOSE_SENT) != 0) {
+	if (w->ss.close_code != 0 && (leg->flags & LEG_CLOSE_SENT) != 0) {
 		ws_finish(w, false);
 		return;
 	}
@@ -261,7 +263,7 @@ ws_on_close(struct ws *w, struct ws_leg *leg, const struct ws_event *ev)
 	char *text = NULL;
 
 	leg->flags |= LEG_CLOSE_CAME;
-	if (w->close_code == 0) {
+	if (w->ss.close_code == 0) {
 		if (reason_n > 0 && (text = mem_strndup((const char *)reason, reason_n)) != NULL)
 			w->reason_owned = true;
 		ws_note_end(w, ev->code, leg->is_backend ? SESSION_BY_BACKEND : SESSION_BY_CLIENT,
@@ -296,7 +298,7 @@ ws_backend_over(struct ws *w, const char *why)
 		return;		/* the close handshake with the client goes on */
 	if ((w->client.flags & (LEG_CLOSE_CAME | LEG_CLOSE_SENT)) == LEG_CLOSE_CAME &&
 	    ws_at_boundary(w, &w->client)) {
-		ws_send_close(w, &w->client, w->close_code, NULL, 0);
+		ws_send_close(w, &w->client, w->ss.close_code, NULL, 0);
 		ws_finish(w, false);
 	} else if ((w->client.flags & LEG_CLOSE_SENT) == 0) {
 		ws_backend_lost(w, why);
@@ -348,7 +350,7 @@ ws_drain(struct session *ss)
 {
 	struct ws *w = (struct ws *)(void *)ss;
 
-	if (w->close_at_ms != 0)
+	if (w->close_at != 0)
 		return false;
 	ws_close(w, WS_CLOSE_GOING_AWAY, WS_CLOSE_GOING_AWAY, "the gateway is shutting down");
 	return true;
@@ -359,7 +361,7 @@ ws_close_by_admin(struct session *ss)
 {
 	struct ws *w = (struct ws *)(void *)ss;
 
-	if (w->close_at_ms != 0)
+	if (w->close_at != 0)
 		return false;
 	ws_close(w, WS_CLOSE_POLICY, WS_CLOSE_GOING_AWAY, "closed by the administrator");
 	return true;
@@ -369,7 +371,7 @@ void
 ws_traffic(const struct session *ss, struct session_traffic *out)
 {
 	const struct ws *w = (const struct ws *)(const void *)ss;
-	uint64_t now = ws_now(w), last = ws_stamp_ms(w, w->last_data);
+	uint64_t now = ws_now(w), last = ws_stamp_ms(w, w->ss.last_data);
 
 	out->messages_in = w->messages_in;
 	out->messages_out = w->messages_out;
@@ -385,7 +387,7 @@ ws_traffic(const struct session *ss, struct session_traffic *out)
 bool
 ws_is_closing(const struct session *ss)
 {
-	return ((const struct ws *)(const void *)ss)->close_at_ms != 0;
+	return ((const struct ws *)(const void *)ss)->close_at != 0;
 }
 
 static const struct stream_events ws_events = {
@@ -424,7 +426,7 @@ ws_mode_of(const struct config_route *r)
 static int
 ws_init_parts(struct ws *w, const struct ws_ext *ext)
 {
-	if (ws_is_raw(w) && (w->raw = ws_raw_new(w)) == NULL)
+	if (ws_is_raw(w) && (w->backend.raw = ws_raw_new(w)) == NULL)
 		return -1;
 	w->passes = ext != NULL && ws_config(w)->compression == CONFIG_COMPRESSION_PASSTHROUGH;
 	if (ext == NULL || w->passes || (w->edge = ws_edge_new(w, ext)) != NULL)
@@ -451,7 +453,7 @@ ws_start(struct session *ss, struct stream *backend, const struct ws_ext *ext)
 		ws_rate_init(w);
 	session_move(&w->ss, ss, SESSION_WEBSOCKET);
 	w->timer.fn = ws_on_timer;
-	w->last_data = ws_stamp(w);
+	w->ss.last_data = ws_stamp(w);
 	ws_leg_init(w, &w->client, w->ss.s, false);
 	ws_leg_init(w, &w->backend, backend, true);
 	ws_count_start(w);

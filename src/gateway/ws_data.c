@@ -280,7 +280,7 @@ ws_pump_data(struct ws *w, struct ws_leg *leg, const struct ws_reader *r, struct
 	const bool limited = w->limited && !leg->is_backend;
 	enum ws_went went;
 
-	w->last_data = leg->last_rx;
+	w->ss.last_data = leg->last_rx;
 	if (limited && ev->kind == WS_EV_FRAME && ev->message_start && !ws_rate_message(w, o))
 		return WS_OVER;
 	went = w->edge != NULL ? ws_edge_event(w, leg, r, o, ev) : WS_PASS;
@@ -343,7 +343,7 @@ ws_take_whole(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, ui
 	}
 	if (messages == 0)
 		return 0;
-	w->last_data = leg->last_rx;
+	w->ss.last_data = leg->last_rx;
 	ws_count_data(w, leg, bytes);
 	ws_count_messages(w, leg, messages);
 	ws_tally(w, leg, messages, bytes);

@@ -35,7 +35,10 @@ enum ws_leg_flag {
 
 struct ws_leg {
 	struct stream *s;		/* NULL: none, or over */
-	struct ws_reader *in;		/* owned; NULL while it stands between messages */
+	union {
+		struct ws_reader *in;	/* owned; NULL while it stands between messages */
+		struct ws_raw *raw;	/* owned; towards a raw backend, which sends no frames */
+	};
 	uint32_t last_rx;		/* stamp */
 	uint32_t keepalive;		/* stamp; AWAIT_PONG: when the PING went out; else the last unsolicited
 					 * PONG */
@@ -51,24 +54,20 @@ struct ws {
 	struct session ss;		/* first */
 	struct ws_leg client, backend;
 	struct loop_timer timer;
-	struct ws_raw *raw;		/* owned; raw modes only */
 	struct ws_edge *edge;		/* owned; NULL unless the gateway compresses for the client */
 	uint64_t messages_in, messages_out, bytes_in, bytes_out;
-	uint64_t close_at_ms;		/* when a close handshake is given up; 0: none runs */
 	const char *reason;		/* static; or owned: the peer's close reason */
-	uint32_t last_data;		/* stamp */
-	uint16_t close_code;		/* for the access line; 0: open */
+	uint32_t close_at;		/* stamp: when a close handshake is given up; 0: none runs */
 	uint16_t pending_code;		/* a Close that waits for a frame boundary; 0: none */
-	uint8_t closed_by;
 	uint8_t mode;
-	bool finished;
-	bool reason_owned;
-	bool passes;			/* compressed frames pass: Compression=passthrough */
-	bool limited;			/* MessageRate or ByteRate: a struct ws_rate stands behind this one */
+	bool finished : 1;
+	bool reason_owned : 1;
+	bool passes : 1;		/* compressed frames pass: Compression=passthrough */
+	bool limited : 1;		/* MessageRate or ByteRate: a struct ws_rate stands behind this one */
 };
 
 /* Checked by `make bench` as well: what an idle WebSocket costs above its streams. */
-_Static_assert(sizeof(struct ws) <= 248, "struct ws has grown");
+_Static_assert(sizeof(struct ws) <= 224, "struct ws has grown");
 
 static inline struct ws *
 ws_of_leg(struct ws_leg *leg)
@@ -109,12 +108,25 @@ ws_stamp(const struct ws *w)
 	return (uint32_t)((ws_now(w) + WS_STAMP_MS - 1) / WS_STAMP_MS);
 }
 
-/* The time of a stamp of the past, at most 16 ms late. */
+/* The same of a time to come, never 0; in_ms is at most WS_STAMP_AHEAD_MS. */
+#define WS_STAMP_AHEAD_MS (2 * 3600 * 1000)
+static inline uint32_t
+ws_stamp_in(const struct ws *w, uint64_t in_ms)
+{
+	uint32_t stamp = (uint32_t)((ws_now(w) + in_ms + WS_STAMP_MS - 1) / WS_STAMP_MS);
+
+	return stamp != 0 ? stamp : 1;
+}
+
+/* The time of a stamp, at most 16 ms late: of the past, or to come. */
 static inline uint64_t
 ws_stamp_ms(const struct ws *w, uint32_t stamp)
 {
 	uint64_t now = (ws_now(w) + WS_STAMP_MS - 1) / WS_STAMP_MS;
+	uint32_t ahead = stamp - (uint32_t)now;
 
+	if (ahead <= WS_STAMP_AHEAD_MS / WS_STAMP_MS + 1)
+		return (now + ahead) * WS_STAMP_MS;
 	return (now - (uint32_t)((uint32_t)now - stamp)) * WS_STAMP_MS;
 }
 

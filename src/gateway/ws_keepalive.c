@@ -61,7 +61,7 @@ ws_idle_deadline(const struct ws *w)
 	/* Past its rate a client is not idle, whatever it looks like. */
 	if (w->client.s != NULL && (w->client.s->holds & STREAM_HOLD_RATE) != 0)
 		return UINT64_MAX;
-	return t == CONFIG_NEVER || t == 0 ? UINT64_MAX : ws_stamp_ms(w, w->last_data) + t;
+	return t == CONFIG_NEVER || t == 0 ? UINT64_MAX : ws_stamp_ms(w, w->ss.last_data) + t;
 }
 
 static uint64_t
@@ -75,9 +75,11 @@ ws_age_deadline(const struct ws *w)
 void
 ws_arm(struct ws *w)
 {
-	uint64_t at = w->close_at_ms;
+	uint64_t at;
 
-	if (at == 0) {
+	if (w->close_at != 0) {
+		at = ws_stamp_ms(w, w->close_at);
+	} else {
 		at = ws_min(ws_leg_deadline(w, &w->client), ws_leg_deadline(w, &w->backend));
 		at = ws_min(at, ws_min(ws_idle_deadline(w), ws_age_deadline(w)));
 	}
@@ -204,8 +206,8 @@ ws_on_timer(struct loop_timer *t)
 	struct ws *w = (struct ws *)(void *)((char *)t - offsetof(struct ws, timer));
 	uint64_t now = ws_now(w);
 
-	if (w->close_at_ms != 0) {
-		if (now >= w->close_at_ms)
+	if (w->close_at != 0) {
+		if (now >= ws_stamp_ms(w, w->close_at))
 			ws_close_timeout(w);
 		else
 			ws_arm(w);

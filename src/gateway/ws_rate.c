@@ -154,7 +154,7 @@ rate_deadline_ms(struct ws *w)
 static bool
 rate_is_spent(struct ws *w)
 {
-	if (w->close_at_ms != 0 || !rate_delays(w))
+	if (w->close_at != 0 || !rate_delays(w))
 		return false;
 	return (rate_limit(w, RATE_MESSAGES) != 0 && rate_left(w, RATE_MESSAGES) == 0) ||
 	    (rate_limit(w, RATE_BYTES) != 0 && rate_left(w, RATE_BYTES) == 0);
@@ -181,7 +181,7 @@ ws_rate_budget(struct ws *w, size_t budget)
 		most = most < RATE_READ_MAX ? most : RATE_READ_MAX;
 		budget = budget < most ? budget : most;
 	}
-	if (rate_limit(w, RATE_BYTES) != 0 && w->close_at_ms == 0) {
+	if (rate_limit(w, RATE_BYTES) != 0 && w->close_at == 0) {
 		left = rate_left(w, RATE_BYTES);
 		budget = left < budget ? (size_t)left : budget;
 	}
@@ -191,7 +191,7 @@ ws_rate_budget(struct ws *w, size_t budget)
 bool
 ws_rate_bytes(struct ws *w, size_t n)
 {
-	if (w->close_at_ms != 0 || rate_count(w, RATE_BYTES, n) || rate_delays(w))
+	if (w->close_at != 0 || rate_count(w, RATE_BYTES, n) || rate_delays(w))
 		return true;
 	rate_fail(w, NULL, "past the byte rate");
 	return false;
@@ -200,7 +200,7 @@ ws_rate_bytes(struct ws *w, size_t n)
 bool
 ws_rate_inflated(struct ws *w, struct ws_out *o, size_t wire_n, size_t n)
 {
-	if (w->close_at_ms != 0 || n <= wire_n || rate_count(w, RATE_BYTES, n - wire_n) || rate_delays(w))
+	if (w->close_at != 0 || n <= wire_n || rate_count(w, RATE_BYTES, n - wire_n) || rate_delays(w))
 		return true;
 	rate_fail(w, o, "past the byte rate");
 	return false;
@@ -209,7 +209,7 @@ ws_rate_inflated(struct ws *w, struct ws_out *o, size_t wire_n, size_t n)
 bool
 ws_rate_message(struct ws *w, struct ws_out *o)
 {
-	if (w->close_at_ms != 0 || rate_count(w, RATE_MESSAGES, 1) || rate_delays(w))
+	if (w->close_at != 0 || rate_count(w, RATE_MESSAGES, 1) || rate_delays(w))
 		return true;
 	rate_fail(w, o, "past the message rate");
 	return false;
@@ -271,7 +271,7 @@ ws_rate_go_on(struct ws *w)
 
 	if (w->finished || leg->s == NULL || (leg->s->holds & STREAM_HOLD_RATE) == 0)
 		return;
-	if (w->close_at_ms == 0 && ws_now(w) < rate_deadline_ms(w)) {
+	if (w->close_at == 0 && ws_now(w) < rate_deadline_ms(w)) {
 		loop_timer_arm(w->ss.gw->env.loop, &r->timer, rate_deadline_ms(w));
 		return;
 	}
@@ -293,7 +293,7 @@ ws_rate_go_on(struct ws *w)
 		return;
 	}
 	/* Silent only because it was not read: the clocks start anew. */
-	leg->last_rx = w->last_data = ws_stamp(w);
+	leg->last_rx = w->ss.last_data = ws_stamp(w);
 	if ((leg->flags & LEG_AWAIT_PONG) != 0)
 		leg->keepalive = ws_stamp(w);
 	stream_release(leg->s, STREAM_HOLD_RATE);

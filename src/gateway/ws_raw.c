@@ -54,11 +54,11 @@ ws_raw_new(const struct ws *w)
 void
 ws_raw_free(struct ws *w)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 
 	if (r == NULL)
 		return;
-	w->raw = NULL;
+	w->backend.raw = NULL;
 	buf_clear(&r->packet);
 	mem_free(r->ping);
 	loop_object_free_later(w->ss.gw->env.loop, r);
@@ -67,7 +67,7 @@ ws_raw_free(struct ws *w)
 bool
 ws_raw_is_partial(const struct ws *w)
 {
-	return w->raw->partial;
+	return w->backend.raw->partial;
 }
 
 /*
@@ -77,7 +77,7 @@ ws_raw_is_partial(const struct ws *w)
 void
 ws_raw_answer_ping(struct ws *w, const struct ws_event *ev)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 
 	mem_free(r->ping);
 	r->ping = NULL;
@@ -95,7 +95,7 @@ ws_raw_answer_ping(struct ws *w, const struct ws_event *ev)
 void
 ws_raw_on_client_room(struct ws *w)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 
 	if (r->ping == NULL)
 		return;
@@ -111,7 +111,7 @@ ws_raw_take_back(struct ws *w, struct ws_out *o)
 {
 	/* In a stream the bytes before the bad one are good; a line is not. */
 	if (w->mode == WS_MODE_LINES && (w->client.flags & LEG_MID_FRAME) != 0 && ws_out_revert(o))
-		w->raw->partial = w->raw->frame_partial;
+		w->backend.raw->partial = w->backend.raw->frame_partial;
 }
 
 /* The client sent what the protocol cannot carry. The messages before it are good. */
@@ -128,7 +128,7 @@ static bool
 ws_raw_to_lines(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
 	if (ev->kind == WS_EV_FRAME && ev->message_start && ev->frame.opcode != WS_TEXT &&
-	    w->raw->opcode == WS_TEXT)
+	    w->backend.raw->opcode == WS_TEXT)
 		return ws_raw_refuse(w, o, WS_CLOSE_UNSUPPORTED, "only text messages can be lines");
 	if (ev->kind == WS_EV_DATA) {
 		if (memchr(ev->data, '\n', ev->n) != NULL)
@@ -153,7 +153,7 @@ ws_raw_send_packet(struct ws_out *o, const void *p, size_t n)
 static bool
 ws_raw_to_packet(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 	struct buf *b = &r->packet;
 
 	if (o->to == NULL)
@@ -181,7 +181,7 @@ ws_raw_to_packet(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 bool
 ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 
 	if (w->mode == WS_MODE_PACKET)
 		return ws_raw_to_packet(w, o, ev);
@@ -205,7 +205,7 @@ ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 static void
 ws_raw_emit(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
-	ws_emit(w, o, w->raw->opcode, p, n, last, last ? n : WS_LENGTH_UNKNOWN);
+	ws_emit(w, o, w->backend.raw->opcode, p, n, last, last ? n : WS_LENGTH_UNKNOWN);
 	w->bytes_out += n;
 	w->messages_out += last;
 }
@@ -214,7 +214,7 @@ ws_raw_emit(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 static bool
 ws_raw_emit_line(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 
 	if (r->opcode == WS_TEXT &&
 	    (!ws_utf8_feed(&r->utf8, p, n) || (last && r->utf8 != WS_UTF8_START)))
@@ -228,7 +228,7 @@ static bool
 ws_raw_line_piece(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
 	static uint8_t cr[1] = { '\r' };
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 	uint64_t max = ws_config(w)->max_message_size;
 
 	if (r->cr && n > 0) {
@@ -286,7 +286,7 @@ static void
 ws_raw_emit_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
 	while (n > 0) {
-		size_t cut = ws_raw_cut(w->raw, p, n, ws_config(w)->max_message_size);
+		size_t cut = ws_raw_cut(w->backend.raw, p, n, ws_config(w)->max_message_size);
 
 		ws_raw_emit(w, o, p, cut, true);
 		p += cut;
@@ -301,7 +301,7 @@ ws_raw_emit_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 static bool
 ws_raw_from_text_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 	uint8_t state = WS_UTF8_START;
 	size_t whole;
 
@@ -329,13 +329,13 @@ ws_raw_from_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 	if (w->mode == WS_MODE_LINES)
 		return ws_raw_from_lines(w, o, p, n);
 	if (w->mode == WS_MODE_STREAM) {
-		if (w->raw->opcode == WS_TEXT)
+		if (w->backend.raw->opcode == WS_TEXT)
 			return ws_raw_from_text_stream(w, o, p, n);
 		ws_raw_emit_stream(w, o, p, n);
 		return true;
 	}
 	if ((max != 0 && n > max) ||
-	    (w->raw->opcode == WS_TEXT && (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START)))
+	    (w->backend.raw->opcode == WS_TEXT && (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START)))
 		return false;
 	ws_raw_emit(w, o, p, n, true);
 	return true;
@@ -349,12 +349,12 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 	struct ws_out o;
 	bool good;
 
-	w->last_data = leg->last_rx = ws_stamp(w);
+	w->ss.last_data = leg->last_rx = ws_stamp(w);
 	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
 		return;
 	/* The client has closed, and the application finishes what it has to say. */
-	if (w->close_at_ms != 0)
-		w->close_at_ms = ws_now(w) + ws_config(w)->close_timeout_ms;
+	if (w->close_at != 0)
+		w->close_at = ws_stamp_in(w, ws_config(w)->close_timeout_ms);
 	ws_out_init(&o, w->client.s);
 	ws_tally_begin(w, leg);
 	good = ws_raw_from_backend(w, &o, p, n);
@@ -375,7 +375,7 @@ static bool
 ws_raw_finish_text(struct ws *w)
 {
 	static uint8_t cr[1] = { '\r' };
-	struct ws_raw *r = w->raw;
+	struct ws_raw *r = w->backend.raw;
 	struct ws_out o;
 	bool whole = r->carry_n == 0;
 
@@ -406,7 +406,7 @@ ws_raw_on_end(struct stream *s)
 		return;
 	}
 	if ((w->client.flags & LEG_CLOSE_CAME) != 0) {
-		ws_send_close(w, &w->client, w->close_code, w->reason,
+		ws_send_close(w, &w->client, w->ss.close_code, w->reason,
 		    w->reason != NULL ? strlen(w->reason) : 0);
 		ws_finish(w, false);
 		return;

@@ -81,10 +81,11 @@ h1c_set_state(struct h1_client *h1c, enum h1c_state to)
 		[H1C_DEAD] = 0,
 	};
 
-	assert((edges[h1c->state] & 1 << to) != 0 ||
-	    (fprintf(stderr, "h1c: %s to %s\n", h1c_state_str(h1c->state), h1c_state_str(to)),
+	assert((edges[h1c->s.carrier_state] & 1 << to) != 0 ||
+	    (fprintf(
+		 stderr, "h1c: %s to %s\n", h1c_state_str(h1c->s.carrier_state), h1c_state_str(to)),
 		false));
-	h1c->state = (uint8_t)to;
+	h1c->s.carrier_state = (uint8_t)to;
 }
 
 /* ---- the exchange's memory and time */
@@ -141,7 +142,7 @@ h1c_destroy(struct h1_client *h1c, bool reset)
 {
 	struct loop *loop = h1c->t.loop;
 
-	if (h1c->state == H1C_DEAD)
+	if (h1c->s.carrier_state == H1C_DEAD)
 		return;
 	h1c_set_state(h1c, H1C_DEAD);
 	transport_close(&h1c->t, reset);
@@ -154,7 +155,7 @@ static void
 h1c_fail(struct h1_client *h1c, enum stream_error e, const char *why)
 {
 	const struct stream_events *ev = h1c->s.ev;
-	bool told = h1c->state == H1C_LINGER || h1c->state == H1C_DEAD;
+	bool told = h1c->s.carrier_state == H1C_LINGER || h1c->s.carrier_state == H1C_DEAD;
 	char text[H1C_WHY_MAX];
 
 	snprintf(text, sizeof(text), "%s", why); /* it may be the transport's */
@@ -265,7 +266,7 @@ h1c_hand_body(struct h1_client *h1c, uint8_t *p, size_t n)
 static bool
 h1c_body_is_over(const struct h1_client *h1c)
 {
-	return h1c->state == H1C_BODY &&
+	return h1c->s.carrier_state == H1C_BODY &&
 	    (h1c->x->body == HTTP_BODY_NONE ||
 		(h1c->x->body == HTTP_BODY_LENGTH && h1c->x->body_left == 0));
 }
@@ -277,11 +278,11 @@ h1c_hand(struct h1_client *h1c, uint8_t *p, size_t n)
 	size_t off = 0, room;
 
 	while (off < n && !h1c_body_is_over(h1c)) {
-		if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
+		if (h1c->s.carrier_state != H1C_OPEN && h1c->s.carrier_state != H1C_BODY)
 			return n; /* closed by the user, or broken */
 		if ((room = h1c_room(h1c, n - off)) == 0)
 			return off;
-		if (h1c->state == H1C_OPEN) {
+		if (h1c->s.carrier_state == H1C_OPEN) {
 			h1c_hand_up(h1c, p + off, room);
 			off += room;
 		} else {
@@ -289,7 +290,7 @@ h1c_hand(struct h1_client *h1c, uint8_t *p, size_t n)
 		}
 	}
 	if (h1c_body_is_over(h1c) && h1c->s.holds == 0) {
-		h1c->keep &= off == n; /* whose answer would that be? (RFC 9112 9.2) */
+		h1c->s.carrier_keep &= off == n; /* whose answer would that be? (RFC 9112 9.2) */
 		h1c_end_up(h1c);
 		return n;
 	}
@@ -302,10 +303,10 @@ h1c_wait(struct h1_client *h1c)
 {
 	bool kept;
 
-	if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
+	if (h1c->s.carrier_state != H1C_OPEN && h1c->s.carrier_state != H1C_BODY)
 		return;
 	kept = h1c->x != NULL && h1c->x->kept.n > 0;
-	if (h1c->state == H1C_OPEN && !kept)
+	if (h1c->s.carrier_state == H1C_OPEN && !kept)
 		h1c_exchange_free(h1c);
 	transport_want_read(&h1c->t, !kept && h1c->s.holds == 0 && !h1c_body_is_over(h1c));
 }
@@ -349,7 +350,7 @@ h1c_on_task(struct loop_task *task)
 	if (n > 0)
 		memcpy(p, x->kept.p, n);
 	used = h1c_hand(h1c, p, n);
-	if (h1c->state != H1C_OPEN && h1c->state != H1C_BODY)
+	if (h1c->s.carrier_state != H1C_OPEN && h1c->s.carrier_state != H1C_BODY)
 		return; /* x is gone */
 	if (used == n)
 		buf_clear(&x->kept);
@@ -372,7 +373,7 @@ h1c_read_payload(struct h1_client *h1c)
 	switch (transport_read(&h1c->t, p, room, &n, &why)) {
 	case IO_OK:
 		/* Not more was read than the user can take; what it wants then, it says by holds. */
-		if (h1c->state == H1C_OPEN && h1c->x == NULL)
+		if (h1c->s.carrier_state == H1C_OPEN && h1c->x == NULL)
 			h1c->s.ev->bytes(&h1c->s, p, n);
 		else
 			h1c_take(h1c, p, n);
@@ -380,9 +381,9 @@ h1c_read_payload(struct h1_client *h1c)
 	case IO_AGAIN:
 		break;
 	case IO_EOF:
-		h1c->eof = true;
+		h1c->s.carrier_eof = true;
 		/* A body is over by its length only, or it was cut short (RFC 9112 8). */
-		if (h1c->state == H1C_BODY && h1c->x->body != HTTP_BODY_EOF)
+		if (h1c->s.carrier_state == H1C_BODY && h1c->x->body != HTTP_BODY_EOF)
 			h1c_fail(h1c, STREAM_E_PEER, "backend cut the response's body short");
 		else
 			h1c_end_up(h1c);
@@ -401,11 +402,11 @@ h1c_note_keep_alive(struct h1_client *h1c, const struct http_head *h)
 {
 	uint64_t s;
 
-	h1c->keep_s = KEEP_UNSAID;
-	if (!h1c->keep || !http_head_keep_alive_s(h, &s))
+	h1c->s.carrier_keep_s = KEEP_UNSAID;
+	if (!h1c->s.carrier_keep || !http_head_keep_alive_s(h, &s))
 		return;
-	h1c->keep_s = s < KEEP_UNSAID ? (uint8_t)s : KEEP_UNSAID - 1;
-	h1c->keep = s > 0;
+	h1c->s.carrier_keep_s = s < KEEP_UNSAID ? (uint8_t)s : KEEP_UNSAID - 1;
+	h1c->s.carrier_keep = s > 0;
 }
 
 /* The final head goes up; true when what is behind it is wanted. */
@@ -423,11 +424,11 @@ h1c_respond_up(struct h1_client *h1c, const struct http_head *h)
 	loop_timer_stop(h1c->t.loop, &x->timer);
 	x->body = http1_response_body(h, x->is_head ? SPAN_LIT("HEAD") : SPAN_LIT("GET"));
 	x->body_left = h->content_length;
-	h1c->keep &= h->keep_alive && x->body != HTTP_BODY_EOF;
+	h1c->s.carrier_keep &= h->keep_alive && x->body != HTTP_BODY_EOF;
 	h1c_note_keep_alive(h1c, h);
 	h1c_set_state(h1c, h->status == 101 ? H1C_OPEN : H1C_BODY);
 	h1c->s.ev->response(&h1c->s, h);
-	return h1c->state == H1C_OPEN || h1c->state == H1C_BODY;
+	return h1c->s.carrier_state == H1C_OPEN || h1c->s.carrier_state == H1C_BODY;
 }
 
 /* An interim head goes up (RFC 9110 15.2); true when the next one is wanted. */
@@ -440,7 +441,7 @@ h1c_inform_up(struct h1_client *h1c, const struct http_head *h)
 	}
 	if (h1c->s.ev->interim != NULL)
 		h1c->s.ev->interim(&h1c->s, h);
-	return h1c->state == H1C_HEAD;
+	return h1c->s.carrier_state == H1C_HEAD;
 }
 
 /*
@@ -530,7 +531,7 @@ h1c_read_head(struct h1_client *h1c)
 	}
 	switch (transport_read(&h1c->t, p, room, &n, &why)) {
 	case IO_OK:
-		h1c->answered = true;
+		h1c->s.carrier_answered = true;
 		h1c_feed_head(h1c, p, n);
 		break;
 	case IO_AGAIN:
@@ -567,7 +568,7 @@ h1c_read_linger(struct h1_client *h1c)
 	case IO_AGAIN:
 		break;
 	case IO_EOF:
-		h1c->eof = true;
+		h1c->s.carrier_eof = true;
 		if (transport_queued(&h1c->t) == 0)
 			h1c_destroy(h1c, false);
 		break;
@@ -582,7 +583,7 @@ h1c_on_readable(struct transport *t)
 {
 	struct h1_client *h1c = h1c_of_transport(t);
 
-	switch ((enum h1c_state)h1c->state) {
+	switch ((enum h1c_state)h1c->s.carrier_state) {
 	case H1C_HEAD:
 		h1c_read_head(h1c);
 		break;
@@ -608,7 +609,7 @@ h1c_on_readable(struct transport *t)
 static void
 h1c_lingered_queue(struct h1_client *h1c)
 {
-	if (h1c->eof || h1c->x->linger_ms == 0)
+	if (h1c->s.carrier_eof || h1c->x->linger_ms == 0)
 		h1c_destroy(h1c, false);
 	else
 		h1c_arm(h1c, h1c->x->linger_ms);
@@ -619,7 +620,7 @@ h1c_on_drained(struct transport *t)
 {
 	struct h1_client *h1c = h1c_of_transport(t);
 
-	switch ((enum h1c_state)h1c->state) {
+	switch ((enum h1c_state)h1c->s.carrier_state) {
 	case H1C_BODY:
 	case H1C_OPEN:
 	case H1C_ENDED:
@@ -632,7 +633,7 @@ h1c_on_drained(struct transport *t)
 	case H1C_HEAD:
 		h1c_arm_response(h1c);
 		/* It was the request's head that waited, or its body. */
-		if (h1c->out != H1C_OUT_RAW && h1c->s.ev->room != NULL)
+		if (h1c->s.carrier_out != H1C_OUT_RAW && h1c->s.ev->room != NULL)
 			h1c->s.ev->room(&h1c->s);
 		break;
 	case H1C_IDLE:
@@ -657,9 +658,9 @@ h1c_on_timer(struct loop_timer *timer)
 	/* Times past the wheel's span fire early. */
 	if (loop_now_ms(h1c->t.loop) < x->deadline_ms)
 		loop_timer_arm(h1c->t.loop, timer, x->deadline_ms);
-	else if (h1c->state == H1C_HEAD)
+	else if (h1c->s.carrier_state == H1C_HEAD)
 		h1c_fail(h1c, STREAM_E_TIMEOUT, "no response from the backend in time");
-	else if (h1c->state == H1C_LINGER)
+	else if (h1c->s.carrier_state == H1C_LINGER)
 		h1c_destroy(h1c, false);
 }
 
@@ -698,13 +699,14 @@ h1c_op_close(struct stream *s, uint64_t linger_ms)
 	struct h1_client *h1c = h1c_of_stream(s);
 	bool queued = transport_queued(&h1c->t) > 0;
 
-	if (h1c->state == H1C_LINGER || h1c->state == H1C_DEAD)
+	if (h1c->s.carrier_state == H1C_LINGER || h1c->s.carrier_state == H1C_DEAD)
 		return;
 	h1c_exchange_free(h1c);
 	if (linger_ms != 0 || !transport_finish(&h1c->t))
 		transport_fin(&h1c->t);
 	h1c_set_state(h1c, H1C_LINGER);
-	if ((!queued && (h1c->eof || linger_ms == 0)) || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+	if ((!queued && (h1c->s.carrier_eof || linger_ms == 0)) ||
+	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
 		h1c_destroy(h1c, false);
 		return;
 	}
@@ -727,7 +729,7 @@ h1c_op_flow(struct stream *s)
 	struct h1_client *h1c = h1c_of_stream(s);
 
 	/* A head is awaited whatever is held: it is no payload. */
-	if (h1c->state != H1C_BODY && h1c->state != H1C_OPEN)
+	if (h1c->s.carrier_state != H1C_BODY && h1c->s.carrier_state != H1C_OPEN)
 		return;
 	if (s->holds == 0 && h1c->x != NULL && (h1c->x->kept.n > 0 || h1c_body_is_over(h1c)))
 		loop_later(h1c->t.loop, &h1c->x->task, h1c_on_task);

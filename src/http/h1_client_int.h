@@ -57,18 +57,12 @@ struct h1_exchange {
 struct h1_client {
 	/* First, as it is overwritten when the struct waits to be freed; owned, may be NULL. */
 	struct h1_exchange *x;
-	struct stream s;
+	struct stream s; /* carrier_state: enum h1c_state; carrier_out: enum h1c_out */
 	struct transport t;
-	uint8_t state; /* enum h1c_state */
-	uint8_t out;   /* enum h1c_out */
-	bool eof;      /* the peer's FIN came */
-	bool answered; /* a byte of a response came */
-	bool keep;     /* both sides want the connection to live on behind this response */
-	uint8_t keep_s; /* how long the backend said that it keeps it, or KEEP_UNSAID */
 };
 
 /* One for each forwarded WebSocket. */
-_Static_assert(sizeof(struct h1_client) <= sizeof(struct transport) + 56, "h1_client is too big");
+_Static_assert(sizeof(struct h1_client) <= sizeof(struct transport) + 40, "h1_client is too big");
 
 extern const struct transport_events h1c_transport_events;
 extern const struct stream_ops h1c_ops;

@@ -68,15 +68,15 @@ h1c_set_out(struct h1_client *h1c, const struct h1_request *r)
 {
 	switch (r->body) {
 	case HTTP_BODY_NONE:
-		h1c->out = r->keep && !r->websocket ? H1C_OUT_DONE : H1C_OUT_RAW;
+		h1c->s.carrier_out = r->keep && !r->websocket ? H1C_OUT_DONE : H1C_OUT_RAW;
 		break;
 	case HTTP_BODY_LENGTH:
-		h1c->out = r->content_length > 0 ? H1C_OUT_LENGTH : H1C_OUT_DONE;
+		h1c->s.carrier_out = r->content_length > 0 ? H1C_OUT_LENGTH : H1C_OUT_DONE;
 		h1c->x->out_left = r->content_length;
 		break;
 	case HTTP_BODY_CHUNKED:
 	case HTTP_BODY_EOF:
-		h1c->out = H1C_OUT_CHUNKED;
+		h1c->s.carrier_out = H1C_OUT_CHUNKED;
 		break;
 	}
 }
@@ -86,7 +86,7 @@ h1c_set_request(struct h1_client *h1c, const struct h1_request *r)
 {
 	h1c->x->websocket = r->websocket;
 	h1c->x->is_head = span_eq(r->method, SPAN_LIT("HEAD"));
-	h1c->keep = r->keep;
+	h1c->s.carrier_keep = r->keep;
 	h1c_set_out(h1c, r);
 }
 
@@ -115,7 +115,7 @@ h1c_begin(struct h1_client *h1c, const struct h1_request *r, uint64_t response_t
     const char **why)
 {
 	/* An answer that comes before the body is out, and the end with it, must not get lost. */
-	if (h1c->out == H1C_OUT_LENGTH || h1c->out == H1C_OUT_CHUNKED)
+	if (h1c->s.carrier_out == H1C_OUT_LENGTH || h1c->s.carrier_out == H1C_OUT_CHUNKED)
 		transport_read_on(&h1c->t);
 	if (h1c_send_request(h1c, r, why) == -1) {
 		h1c_destroy(h1c, true);
@@ -173,17 +173,17 @@ h1_client_start_on(struct transport *from, const struct h1_request *r, uint64_t 
 static bool
 h1c_is_closed(const struct h1_client *h1c)
 {
-	return h1c->state == H1C_LINGER || h1c->state == H1C_DEAD;
+	return h1c->s.carrier_state == H1C_LINGER || h1c->s.carrier_state == H1C_DEAD;
 }
 
 void
 h1c_arm_response(struct h1_client *h1c)
 {
-	bool waits =
-	    h1c->out == H1C_OUT_RAW || h1c->out == H1C_OUT_DONE || transport_queued(&h1c->t) > 0;
+	bool waits = h1c->s.carrier_out == H1C_OUT_RAW || h1c->s.carrier_out == H1C_OUT_DONE ||
+	    transport_queued(&h1c->t) > 0;
 
 	/* While the body's next bytes do not come the client is slow, not the backend. */
-	if (h1c->state == H1C_HEAD)
+	if (h1c->s.carrier_state == H1C_HEAD)
 		h1c_arm(h1c, waits ? h1c->x->timeout_ms : 0);
 }
 
@@ -213,14 +213,14 @@ h1c_write_body(struct h1_client *h1c, const struct iovec *iov, int n)
 		bytes += iov[i].iov_len;
 	if (bytes == 0)
 		return 0;
-	if (h1c->out == H1C_OUT_CHUNKED)
+	if (h1c->s.carrier_out == H1C_OUT_CHUNKED)
 		return n <= H1C_IOV_MAX - 2 ? h1c_write_chunk(h1c, iov, n, bytes) : -1;
-	if (h1c->out == H1C_OUT_DONE || bytes > h1c->x->out_left) {
+	if (h1c->s.carrier_out == H1C_OUT_DONE || bytes > h1c->x->out_left) {
 		transport_break(&h1c->t, EPROTO);
 		return -1;
 	}
 	if ((h1c->x->out_left -= bytes) == 0)
-		h1c->out = H1C_OUT_DONE;
+		h1c->s.carrier_out = H1C_OUT_DONE;
 	return transport_write(&h1c->t, iov, n);
 }
 
@@ -232,7 +232,7 @@ h1c_op_write(struct stream *s, const struct iovec *iov, int n)
 
 	if (h1c_is_closed(h1c))
 		return -1;
-	if (h1c->out == H1C_OUT_RAW)
+	if (h1c->s.carrier_out == H1C_OUT_RAW)
 		return transport_write(&h1c->t, iov, n);
 	if (h1c->x == NULL)
 		return -1; /* the response is over: nobody waits for the rest */
@@ -248,11 +248,11 @@ h1c_op_trailers(struct stream *s, const struct http_field *field, size_t n_field
 	struct iovec iov;
 	struct buf last;
 
-	if (h1c_is_closed(h1c) || h1c->out != H1C_OUT_CHUNKED) {
+	if (h1c_is_closed(h1c) || h1c->s.carrier_out != H1C_OUT_CHUNKED) {
 		h1c_op_end(s);
 		return;
 	}
-	h1c->out = H1C_OUT_DONE;
+	h1c->s.carrier_out = H1C_OUT_DONE;
 	buf_init(&last, HTTP1_MAX_HEAD);
 	if (h1_trailers_put(&last, field, n_fields) == 0) {
 		iov = (struct iovec){ last.p, last.n };
@@ -272,12 +272,12 @@ h1c_op_end(struct stream *s)
 
 	if (h1c_is_closed(h1c))
 		return;
-	switch ((enum h1c_out)h1c->out) {
+	switch ((enum h1c_out)h1c->s.carrier_out) {
 	case H1C_OUT_RAW:
 		transport_fin(&h1c->t);
 		return;
 	case H1C_OUT_CHUNKED:
-		h1c->out = H1C_OUT_DONE;
+		h1c->s.carrier_out = H1C_OUT_DONE;
 		transport_write(&h1c->t, &last, 1);
 		break;
 	case H1C_OUT_LENGTH: /* shorter than was told */
@@ -294,14 +294,14 @@ h1c_op_end(struct stream *s)
 bool
 h1_client_answered(const struct stream *s)
 {
-	return h1c_of_stream(s)->answered;
+	return h1c_of_stream(s)->s.carrier_answered;
 }
 
 bool
 h1c_may_keep(const struct h1_client *h1c)
 {
-	return h1c->keep && h1c->out == H1C_OUT_DONE && !h1c->eof && !h1c->t.unwritable &&
-	    h1c->t.err == 0 && transport_queued(&h1c->t) == 0;
+	return h1c->s.carrier_keep && h1c->s.carrier_out == H1C_OUT_DONE && !h1c->s.carrier_eof &&
+	    !h1c->t.unwritable && h1c->t.err == 0 && transport_queued(&h1c->t) == 0;
 }
 
 bool
@@ -316,9 +316,9 @@ h1c_is_quiet(struct h1_client *h1c)
 uint64_t
 h1_client_keep_ms(const struct stream *s, uint64_t unsaid_ms)
 {
-	uint64_t said_ms = (uint64_t)h1c_of_stream(s)->keep_s * 1000;
+	uint64_t said_ms = (uint64_t)h1c_of_stream(s)->s.carrier_keep_s * 1000;
 
-	if (h1c_of_stream(s)->keep_s == KEEP_UNSAID)
+	if (h1c_of_stream(s)->s.carrier_keep_s == KEEP_UNSAID)
 		return unsaid_ms;
 	return said_ms - (said_ms < 5000 ? said_ms / 5 : 1000);
 }
@@ -328,7 +328,7 @@ h1_client_keep(struct stream *s, const struct stream_events *ev, void *user)
 {
 	struct h1_client *h1c = h1c_of_stream(s);
 
-	if (h1c->state != H1C_ENDED || !h1c_may_keep(h1c))
+	if (h1c->s.carrier_state != H1C_ENDED || !h1c_may_keep(h1c))
 		return false;
 	h1c_set_state(h1c, H1C_IDLE);
 	stream_attach(s, ev, user);
@@ -346,14 +346,14 @@ h1_client_again(struct stream *s, const struct h1_request *r, uint64_t response_
 	const char *why;
 
 	/* What the loop has not told yet: a peer that has just closed, an answer to nothing. */
-	if (h1c->state != H1C_IDLE || !h1c_is_quiet(h1c) || h1c_head_judge_request(r) != NULL ||
-	    (h1c->x = h1c_exchange_new(h1c)) == NULL) {
+	if (h1c->s.carrier_state != H1C_IDLE || !h1c_is_quiet(h1c) ||
+	    h1c_head_judge_request(r) != NULL || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
 		h1c_destroy(h1c, false);
 		return -1;
 	}
 	h1c_set_state(h1c, H1C_HEAD);
 	stream_attach(s, ev, user);
-	h1c->answered = false;
+	h1c->s.carrier_answered = false;
 	h1c_set_request(h1c, r);
 	return h1c_begin(h1c, r, response_timeout_ms, &why) != NULL ? 0 : -1;
 }

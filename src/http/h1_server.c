@@ -350,12 +350,6 @@ h1_on_timer(struct loop_timer *timer)
 	}
 }
 
-static const struct transport_events h1_events = {
-	.readable = h1_on_readable,
-	.drained = h1_on_drained,
-	.failed = h1_on_failed,
-};
-
 /* The response is over and its user is gone: the next request, or the end. */
 static void
 h1_next(struct h1_server *h1c)
@@ -429,6 +423,11 @@ h1_abort(struct http_conn *c, const char *why)
 }
 
 static const struct http_conn_ops h1_conn_ops = {
+	.t = {
+		.readable = h1_on_readable,
+		.drained = h1_on_drained,
+		.failed = h1_on_failed,
+	},
 	.retire = h1_retire,
 	.abort = h1_abort,
 };
@@ -448,7 +447,7 @@ h1_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 	}
 	h1c->s.carrier_state = H1_HEAD;
 	h1c->s.ops = &h1_ops;
-	http_conn_move(&h1c->c, from, &h1_conn_ops, &h1_events);
+	http_conn_move(&h1c->c, from, &h1_conn_ops);
 	loop_timer_arm(loop, &h1c->http->timer, deadline_ms);
 	h1_feed(h1c, p, n);
 	return 0;

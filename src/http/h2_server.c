@@ -514,14 +514,13 @@ h2_on_ready(struct transport *t)
 	(void)t; /* the handshake was over before */
 }
 
-static const struct transport_events h2_events = {
-	.ready = h2_on_ready,
-	.readable = h2_on_readable,
-	.drained = h2_on_drained,
-	.failed = h2_on_failed,
-};
-
 static const struct http_conn_ops h2_conn_ops = {
+	.t = {
+		.ready = h2_on_ready,
+		.readable = h2_on_readable,
+		.drained = h2_on_drained,
+		.failed = h2_on_failed,
+	},
 	.retire = h2_retire,
 	.abort = h2_abort,
 };
@@ -558,7 +557,7 @@ h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t
 		mem_free(h2c);
 		return -1;
 	}
-	http_conn_move(&h2c->c, from, &h2_conn_ops, &h2_events);
+	http_conn_move(&h2c->c, from, &h2_conn_ops);
 	h2c->c.version = HTTP_2;
 	h2c->timer.fn = h2_on_timer;
 	h2c->pend_tail = &h2c->pend_first;

@@ -21,6 +21,7 @@
 enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
 
 struct http_conn_ops {
+	struct transport_events t; /* first: the transport's ev leads to all of it */
 	/* Take no new request: end now when idle, else as soon as what runs is over. */
 	void (*retire)(struct http_conn *c);
 	/* End at once: every stream is reset, then the connection is closed. */
@@ -29,7 +30,6 @@ struct http_conn_ops {
 
 struct http_conn {
 	struct transport t;
-	const struct http_conn_ops *ops;	/* static */
 	struct http_server_list *list;		/* borrowed */
 	struct http_conn *next, **prev;		/* of the list */
 	struct config *config;			/* ref */
@@ -48,7 +48,13 @@ struct http_conn {
 };
 
 /* What every idle WebSocket over HTTP/1.1 has. */
-_Static_assert(sizeof(struct http_conn) <= 136, "struct http_conn has grown");
+_Static_assert(sizeof(struct http_conn) <= 128, "struct http_conn has grown");
+
+static inline const struct http_conn_ops *
+http_conn_ops(const struct http_conn *c)
+{
+	return (const struct http_conn_ops *)(const void *)c->t.ev;
+}
 
 /* The facts of a connection, in the list's scratch: valid until the next call for any connection of the worker. */
 const struct stream_info *http_conn_info(struct http_conn *c);
@@ -61,11 +67,11 @@ const struct stream_info *http_conn_info(struct http_conn *c);
 struct span http_conn_date(struct http_conn *c);
 
 /*
- * Let dst take src over, in the list too, with ops and ev of its own.  src's memory stays its owner's, to be freed
+ * Let dst take src over, in the list too, with ops of its own.  src's memory stays its owner's, to be freed
  * at the turn's end.
  */
-void http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops,
-    const struct transport_events *ev);
+void http_conn_move(
+    struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops);
 
 /* What a refused connection's first request is told: c->refuse in words, and the value of Retry-After in seconds. */
 static inline const char *

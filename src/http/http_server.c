@@ -62,14 +62,12 @@ front_of_transport(struct transport *t)
 }
 
 void
-http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops,
-    const struct transport_events *ev)
+http_conn_move(struct http_conn *dst, struct http_conn *src, const struct http_conn_ops *ops)
 {
 	*dst = *src;
-	dst->ops = ops;
 	if ((*dst->prev = dst)->next != NULL)
 		dst->next->prev = &dst->next;
-	transport_move(&dst->t, &src->t, ev);
+	transport_move(&dst->t, &src->t, &ops->t);
 }
 
 void
@@ -344,13 +342,6 @@ front_on_timer(struct loop_timer *timer)
 	front_hand_over(f, false, p, f->n);
 }
 
-static const struct transport_events front_events = {
-	.ready = front_on_ready,
-	.readable = front_on_readable,
-	.drained = front_on_drained,
-	.failed = front_on_failed,
-};
-
 static void
 front_retire(struct http_conn *c)
 {
@@ -373,6 +364,12 @@ front_abort(struct http_conn *c, const char *why)
 }
 
 static const struct http_conn_ops front_ops = {
+	.t = {
+		.ready = front_on_ready,
+		.readable = front_on_readable,
+		.drained = front_on_drained,
+		.failed = front_on_failed,
+	},
 	.retire = front_retire,
 	.abort = front_abort,
 };
@@ -420,7 +417,7 @@ front_begin(struct http_front *f, struct loop *loop, const struct http_accepted 
 {
 	bool proxied = a->listen->proxy_protocol;
 
-	if (transport_start(&f->c.t, loop, &front_events, a->fd, proxied ? NULL : a->tls) == -1)
+	if (transport_start(&f->c.t, loop, &front_ops.t, a->fd, proxied ? NULL : a->tls) == -1)
 		return -1;
 	f->state = proxied ? FRONT_PROXY : a->tls != NULL ? FRONT_TLS : FRONT_PREFACE;
 	f->c.unannounced = proxied;
@@ -449,7 +446,6 @@ http_server_start(struct loop *loop, struct http_server_list *list, const struct
 	if (front_begin(f, loop, a) == -1)
 		goto fail;
 	f->timer.fn = front_on_timer;
-	f->c.ops = &front_ops;
 	f->c.list = list;
 	f->c.config = a->config;
 	f->c.listen = a->listen;
@@ -483,7 +479,7 @@ http_server_drain(struct http_server_list *list)
 	list->draining = true;
 	for (c = list->first; c != NULL; c = next) {
 		next = c->next;
-		c->ops->retire(c);
+		http_conn_ops(c)->retire(c);
 	}
 }
 
@@ -495,7 +491,7 @@ http_server_retire(struct http_server_list *list, const struct config *current)
 	for (c = list->first; c != NULL; c = next) {
 		next = c->next;
 		if (c->config != current)
-			c->ops->retire(c);
+			http_conn_ops(c)->retire(c);
 	}
 }
 
@@ -506,6 +502,6 @@ http_server_abort_all(struct http_server_list *list)
 
 	for (c = list->first; c != NULL; c = next) {
 		next = c->next;
-		c->ops->abort(c, "the gateway ends");
+		http_conn_ops(c)->abort(c, "the gateway ends");
 	}
 }

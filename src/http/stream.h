@@ -139,7 +139,12 @@ struct stream {
 	void *user;				/* the user's; borrowed */
 	uint8_t holds;				/* enum stream_hold bits */
 	uint8_t carrier_state;			/* the carrier's own, in what would be padding */
-	bool carrier_eof;
+	bool carrier_eof;			/* the peer's FIN came */
+	/* The same, of an HTTP/1.1 connection to a backend. */
+	uint8_t carrier_out;			/* what may still be written */
+	uint8_t carrier_keep_s;			/* how long it is kept, as the backend says */
+	bool carrier_answered : 1;		/* a byte of a response came */
+	bool carrier_keep : 1;			/* both sides want it to live on behind the response */
 };
 
 static inline void
