@@ -23,7 +23,7 @@ enum admin_what {
 struct admin_request {
 	enum admin_what what;
 	bool is_head;
-	bool tsv; /* Accept: text/tab-separated-values; else JSON */
+	bool tsv;		      /* Accept: text/tab-separated-values; else JSON */
 	struct gateway_filter filter; /* of CONNECTIONS; the id of CLOSE */
 };
 
