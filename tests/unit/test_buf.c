@@ -200,6 +200,25 @@ START_TEST(buf_growth_needs_few_allocations)
 }
 END_TEST
 
+START_TEST(buf_over_the_callers_memory_never_allocates)
+{
+	char room[9];
+	struct buf b;
+
+	mem_fail_nth(1);
+	buf_init_over(&b, room, sizeof(room));
+	ck_assert_int_eq(buf_append_str(&b, "1234"), 0);
+	ck_assert_int_eq(buf_printf(&b, "%d", 56789), -1);
+	ck_assert_int_eq(buf_printf(&b, "%d", 5678), 0);
+	ck_assert_int_eq(buf_append_char(&b, '9'), -1);
+	ck_assert_int_ne(mem_fail_pending(), 0);
+	mem_fail_nth(0);
+	ck_assert_ptr_eq(b.p, room);
+	ck_assert_uint_eq(b.n, 8);
+	ck_assert_mem_eq(room, "12345678", 8);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -213,6 +232,7 @@ main(void)
 		buf_consume_drops_from_the_front,
 		buf_is_unchanged_when_memory_is_out,
 		buf_growth_needs_few_allocations,
+		buf_over_the_callers_memory_never_allocates,
 	};
 
 	return unit_run("buf", cases, UNIT_COUNT(cases));
