@@ -70,7 +70,8 @@ def variant(t, i, address):
     text += f"[route app]\nPath=/app\nAction=forward\nBackend=b{i % 4}\n"
     text += f"[backend b{i % 4}]\nAddress={address}\nMaxFails={1 + i % 5}\n"
     if i % 2:
-        text += f"HealthCheckInterval=1h\n[route r{i}]\nPath=/r{i}\nAction=echo\n"
+        # names come back: counters of names that are gone are kept for a while
+        text += f"HealthCheckInterval=1h\n[route r{i % 20}]\nPath=/r{i}\nAction=echo\n"
     return text
 
 
@@ -129,7 +130,8 @@ def anonymous_kib(pid):
 @limit(150)
 @tag("tsan")
 def test_reload_1000_times_under_traffic(t):
-    count = 200 if SANITIZED else 1000  # what grows shows on the plain build; the others look for errors of memory
+    # what grows shows on the plain build, when the heap has settled; the others look for errors of memory
+    warm, count = (100, 100) if SANITIZED else (1000, 1000)
     tls_files(t)
     backend = Listener(t)
     daemon = t.daemon(variant(t, 0, backend.address))
@@ -139,7 +141,7 @@ def test_reload_1000_times_under_traffic(t):
     through, behind = relayed(t, port, backend, "/app")
     traffic = Traffic(t, port, kept)
     marks = {}
-    for i in range(1, count + 1):
+    for i in range(1, warm + count + 1):
         seen = traffic.echoed
         reload(variant(t, i, backend.address))
         if i % 50 == 0:
@@ -149,22 +151,22 @@ def test_reload_1000_times_under_traffic(t):
             through.expect(TEXT, f"{-i}")
             t.wait(lambda: traffic.echoed > seen or traffic.errors, what="traffic goes on")
         traffic.check()
-        if i in (count // 4, count):
+        if i >= warm and i % (count // 4) == 0:
             marks[i] = anonymous_kib(daemon.pid)
     traffic.stop()
     assert traffic.opened > count // 20, traffic.opened
     equal(daemon.port("main"), port)
     # one of the thousand configurations is in force: the last
-    equal(status_of(t, port, handshake_head(f"/r{count - 1}")).status, 404)
+    equal(status_of(t, port, handshake_head(f"/r{warm + count - 1}")).status, 404)
     equal(status_of(t, port, handshake_head("/ws", [("Origin", "https://nobody.example")])).status, 101)
     for ws in kept:
         ws.finish()
         ws.close()
-    # 750 reloads that leak 512 bytes each would be 375 KiB
-    first, last = marks.values()
-    print(f"{traffic.echoed} rounds, {traffic.opened} opened; {first} KiB, then {last}")
+    # 1,000 reloads that leak 512 bytes each would be 500 KiB
+    first, *_, last = marks.values()
+    print(f"{traffic.echoed} rounds, {traffic.opened} opened; memory in KiB: {marks}")
     if not SANITIZED:
-        assert last - first < 300, f"{first} KiB after {count // 4} reloads, {last} after {count}"
+        assert last - first < 350, marks
     # two listeners more or less, as this variant says, and the one WebSocket with its backend: no descriptor else
     reload(variant(t, 0, backend.address))
     fresh = t.daemon(variant(t, 0, backend.address))
