@@ -216,6 +216,10 @@ class Machine:
     def journal(self, *options):
         return self.run("journalctl", "--no-pager", "-u", "wsrelayd", *options).stdout
 
+    def wait_journal(self, *parts):
+        """Waits until the journal has all of these; it comes to lines a little later than they are written."""
+        wait(lambda: all(part in self.journal() for part in parts), what=f"{parts} in the journal")
+
     def main_pid(self):
         """The daemon's main process, as the host numbers it."""
         inside = int(self.show("MainPID"))

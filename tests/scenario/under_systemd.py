@@ -64,7 +64,7 @@ def test_systemd_units_are_clean_and_confined(t):
     equal(os.listdir(root / "tmp"), [])
     m.echo()
     contains(m.page(), "<title>")
-    contains(m.journal(), "is ready")
+    m.wait_journal("is ready")
     # what Debian's own test machines run
     (script,) = m.put(REPO / "packaging/deb/tests/installed")
     m.run(script)
@@ -90,7 +90,7 @@ def test_systemd_reload_refuses_a_bad_configuration_and_binds_low_ports(t):
     m.write(f"{DROP_INS}/bad.ini", "[server]\nLogLevel=loud\n")
     done = m.run("systemctl", "reload", "wsrelayd", check=False)
     assert done.returncode != 0, "a bad configuration was accepted"
-    contains(m.journal(), "LogLevel", "loud")
+    m.wait_journal("LogLevel", "loud")
     equal((m.show("ActiveState"), m.show("MainPID")), ("active", pid))
     m.path(f"{DROP_INS}/bad.ini").unlink()
     m.path(f"{DROP_INS}/low.ini").unlink()
@@ -278,7 +278,7 @@ def test_systemd_hands_over_keys_that_only_root_can_read(t):
     m.write(f"{DROP_INS}/bad.ini", "[server]\nLogLevel=loud\n")
     done = m.run("systemctl", "reload", "wsrelayd", check=False)
     assert done.returncode != 0, "a bad configuration was accepted"
-    contains(m.journal(), "bad.ini:2", "loud")
+    m.wait_journal("bad.ini:2", "loud")
     contains(m.run("wsrelayctl", "-a", "unix:/run/wsrelayd/admin.sock", "status").stdout, "websockets:")
     m.echo("still", "wss://127.0.0.1:443/ws", "-k")
     done = m.run("cat", "/etc/ssl/wsrelayd/privkey.pem", user="wsrelayd", check=False)
@@ -326,7 +326,7 @@ def test_systemd_starts_it_again_after_a_crash_and_not_after_a_bad_configuration
     wait(lambda: m.show("WatchdogTimestampMonotonic") != started, 30, "a sign of life")
     os.kill(m.main_pid(), signal.SIGSTOP)
     wait(lambda: m.show("MainPID") not in ("0", first, second) and m.show("ActiveState") == "active", 30, "a new process")
-    contains(m.journal(), "Watchdog timeout")
+    m.wait_journal("Watchdog timeout")
     m.echo()
 
     m.write(f"{DROP_INS}/bad.ini", "[server]\nLogLevel=loud\n")
