@@ -1,9 +1,9 @@
 /*
  * The log.  Any thread; called from everywhere, calls clock and mem.
  *
- * A line is made in one buffer on the stack.  Until log_start who logs writes it himself, with one write(2); from then
- * on it is handed to a thread (log_writer.c).  The lock guards target and queue; it is not held while that thread
- * writes.  Level and format are atomics, so that log_on costs one load.
+ * A line is made in one buffer on the stack.  Who logs writes it himself, with one write(2), as long as he need not wait
+ * for that; else it is handed to a thread (log_writer.c).  The lock guards target and queue; it is not held while that
+ * thread writes.  Level and format are atomics, so that log_on costs one load.
  *
  * A log must not stop the gateway: lines that cannot be written are lost, counted, and the count is logged when there is
  * room again.  Messages that peers can cause are limited (log_limit.c), so that they do not fill a disk.
@@ -12,12 +12,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log_int.h"
 #include "base/mem.h"
+
+#define LOG_LOOK_MS 1000
 
 struct log *
 log_new(const char *target, enum log_level level, enum log_format format)
@@ -39,18 +43,20 @@ log_new(const char *target, enum log_level level, enum log_format format)
 	return log;
 }
 
-int
-log_start(struct log *log, struct log *tell)
+void
+log_start(struct log *log, struct log *tell, bool threads)
 {
-	struct log_writer *w;
-
 	log->tell = tell;
-	if ((w = log_writer_new(log)) == NULL)
-		return -1;
-	pthread_mutex_lock(&log->lock);
-	log->writer = w;
-	pthread_mutex_unlock(&log->lock);
-	return 0;
+	log->started = true;
+	log->threads = threads;
+}
+
+void
+log_dispose(struct log *log)
+{
+	log_target_unref(log->target);
+	pthread_mutex_destroy(&log->lock);
+	mem_free(log);
 }
 
 void
@@ -60,11 +66,8 @@ log_free(struct log *log)
 		return;
 	if (log->writer == NULL)
 		log_put_suppressed(log, true);
-	if (!log_writer_free(log->writer))
-		return;
-	log_target_unref(log->target);
-	pthread_mutex_destroy(&log->lock);
-	mem_free(log);
+	if (log_writer_free(log->writer))
+		log_dispose(log);
 }
 
 void
@@ -137,22 +140,82 @@ log_suppressed(const struct log *log)
 	return atomic_load_explicit(&log->suppressed, memory_order_relaxed);
 }
 
+void
+log_tell(struct log *log, const char *name, const char *what)
+{
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	char line[512];
+	int n;
+
+	if (log->tell != NULL) {
+		log_error(log->tell, "while writing the access log %s: %s", name, what);
+		return;
+	}
+	n = snprintf(line, sizeof(line), "error: while writing the log %s: %s\n", name, what);
+	n = n < (int)sizeof(line) ? n : (int)sizeof(line) - 1;
+	if (poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) != 0 &&
+	    write(STDERR_FILENO, line, (size_t)n) == -1)
+		return; /* nobody is left to tell */
+}
+
+void
+log_look(struct log *log)
+{
+	struct log_target *old = log->target, *fresh;
+	uint64_t now = clock_mono_ms();
+
+	if (now < log->looked_ms + LOG_LOOK_MS)
+		return;
+	log->looked_ms = now;
+	if (!log_target_is_gone(old))
+		return;
+	if ((fresh = log_target_new(old->path)) != NULL) {
+		log->target = fresh;
+		log_target_unref(old);
+	} else if (!log->failing) {
+		log->failing = true;
+		old->refs++;
+		pthread_mutex_unlock(&log->lock);
+		log_tell(log, log_target_name(old), "the file was removed and cannot be made anew");
+		pthread_mutex_lock(&log->lock);
+		log_target_unref(old);
+	}
+}
+
+/* Whether a line is for the writer, which is made when it is needed for the first time.  The lock is held. */
+static bool
+log_is_queued(struct log *log)
+{
+	if (log->writer == NULL && log->started &&
+	    !log_target_is_ready(log->target, log->threads))
+		log->writer = log_writer_new(log);
+	return log->writer != NULL;
+}
+
 /* A made line to the queue or the target; false when it is lost.  The lock is held. */
 static bool
 log_put(struct log *log, enum log_level level, struct log_line *l)
 {
-	struct log_target *t = log->target;
+	struct log_target *t;
 
-	if (t->kind == LOG_K_OFF)
+	if (log->target->kind == LOG_K_OFF)
 		return true;
-	if (log->writer != NULL)
+	if (log_is_queued(log))
 		return log_writer_put(log->writer, level, l->p, l->n);
+	if (log->started)
+		log_look(log);
+	t = log->target;
 	if (t->kind == LOG_K_SYSLOG) {
 		syslog(log_priorities[level], "%.*s", (int)l->n, l->p);
 		return true;
 	}
 	l->p[l->n++] = '\n'; /* size leaves room for it */
-	return log_target_write_now(t, l->p, l->n);
+	if (log_target_write_now(t, l->p, l->n))
+		return true;
+	/* Trouble: the writer tells of it, and tries again. */
+	if (log->started && (log->writer = log_writer_new(log)) != NULL && !t->torn)
+		return log_writer_put(log->writer, level, l->p, l->n - 1);
+	return false;
 }
 
 static bool
@@ -245,9 +308,11 @@ log_vput(struct log *log, enum log_level level, const void *kind, const char *fm
 	if (text.n >= sizeof(msg))
 		text.n = sizeof(msg) - 1;
 	pthread_mutex_lock(&log->lock);
-	/* The writer tells it by itself, when lines can be written again. */
-	if (log->writer == NULL)
+	/* The writer does it by itself, when lines can be written and when the time is over. */
+	if (log->writer == NULL) {
 		log_put_unsaid(log);
+		log_put_suppressed(log, false);
+	}
 	if (log_lets(log, level, kind, text) && !log_put_text(log, level, text))
 		log_lose(log, 1);
 	pthread_mutex_unlock(&log->lock);

@@ -30,12 +30,13 @@ struct log *log_new(const char *target, enum log_level level, enum log_format fo
 void log_free(struct log *log);
 
 /*
- * From now on a thread of the log's own writes, and who logs never waits: for no disk, no reader of a pipe, no syslogd.
- * Lines that its queue (1 MiB) has no room for are lost and counted.  A file that is removed is made anew.  tell: the log
- * that is told of trouble with this one, and freed after it; NULL is standard error.  Once, before other threads log; 0
- * or -1 with errno.
+ * From now on nobody who logs waits: not for a reader of a pipe, not for syslogd and, where the process has several
+ * threads, not for a disk.  Lines that cannot be written at once are a thread's of the log, which is made when the first
+ * of them comes; in a process of one thread, which the kernel serves faster, files are written by who logs. Lines that
+ * the thread's queue (1 MiB) has no room for are lost and counted.  A file that is removed is made anew.  tell: the log that is
+ * told of trouble with this one, and freed after it; NULL is standard error.  Once, before other threads log.
  */
-int log_start(struct log *log, struct log *tell);
+void log_start(struct log *log, struct log *tell, bool threads);
 
 /* Change level and format in a running log (any thread). */
 void log_set(struct log *log, enum log_level level, enum log_format format);

@@ -52,6 +52,9 @@ const char *log_target_name(const struct log_target *t);
 /* Whether the file has been removed. */
 bool log_target_is_gone(const struct log_target *t);
 
+/* Whether a line can be given now, without waiting; threads: others would wait for a disk as well. */
+bool log_target_is_ready(const struct log_target *t, bool threads);
+
 /* Give whole lines, newlines and all, to the fd.  Now: waits LOG_STALL_MS once and then gives up.  False: not all. */
 #define LOG_STALL_MS 100
 bool log_target_write_now(struct log_target *t, const char *p, size_t n);
@@ -100,6 +103,8 @@ struct log {
 	struct log *tell;	   /* borrowed; where trouble is told; NULL: standard error */
 	struct log_limit limit;
 	bool failing; /* the trouble was told */
+	bool started, threads; /* log_start */
+	uint64_t looked_ms; /* when it was looked whether the file is still there */
 	atomic_int level;
 	atomic_int format;
 	atomic_bool off;	     /* target->kind is LOG_K_OFF */
@@ -109,13 +114,24 @@ struct log {
 };
 
 struct log_writer *log_writer_new(struct log *log); /* started; NULL: errno tells */
-/* Writes what is left, for LOG_END_MS at most, and ends; false: it hangs in a write, and needs the log for ever. Without the lock. */
+/* Writes what is left, for LOG_END_MS at most, and ends; false: it hangs in a write, and frees the log
+ * itself when that is over. Without the lock. */
 #define LOG_END_MS 1000
 bool log_writer_free(struct log_writer *w);
 /* With the lock held: a line without its newline; false: there is no room. */
 bool log_writer_put(struct log_writer *w, enum log_level level, const char *p, size_t n);
 
-/* ---- log.c, with the lock held */
+/* ---- log.c */
+
+/* The memory of a log that has no writer any more. */
+void log_dispose(struct log *log);
+/* Trouble with the log, to who may see it.  The lock is not held. */
+void log_tell(struct log *log, const char *name, const char *what);
+
+/* With the lock held: */
+
+/* A file that was removed is made anew; looks once a second. */
+void log_look(struct log *log);
 
 void log_lose(struct log *log, uint64_t n);
 /* Tell of lines that were lost, in this log; and of messages that were suppressed, whose time has come or of all. */

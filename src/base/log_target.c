@@ -166,15 +166,27 @@ log_write_quiet(int fd, const char *p, size_t n)
 }
 
 static bool
-log_writable(struct log_target *t)
+log_writable(const struct log_target *t, int wait_ms)
 {
 	struct pollfd pfd = { .fd = t->fd, .events = POLLOUT };
 	int rc;
 
 	do
-		rc = poll(&pfd, 1, t->stalled ? 0 : LOG_STALL_MS);
+		rc = poll(&pfd, 1, wait_ms);
 	while (rc == -1 && errno == EINTR);
 	return rc == 1 && (pfd.revents & POLLOUT) != 0;
+}
+
+bool
+log_target_is_ready(const struct log_target *t, bool threads)
+{
+	switch (t->kind) {
+	case LOG_K_OFF: return true;
+	case LOG_K_SYSLOG: return false;
+	case LOG_K_STDERR: return !t->can_block || log_writable(t, 0);
+	case LOG_K_FILE: return t->can_block ? log_writable(t, 0) : !threads;
+	}
+	return true;
 }
 
 /* A line that is there in part is ended first, so that the next one is whole. */
@@ -198,7 +210,7 @@ log_target_write_now(struct log_target *t, const char *p, size_t n)
 	ssize_t rc;
 
 	if (t->can_block) {
-		if (!log_writable(t)) {
+		if (!log_writable(t, t->stalled ? 0 : LOG_STALL_MS)) {
 			t->stalled = true;
 			return false;
 		}

@@ -8,7 +8,7 @@
  * about the access log, one on standard error about the log itself.
  *
  * The lock is not held while something is written.  An end does not wait long for a pipe that nobody reads: the
- * process is about to end, and the thread is left behind where it is, with the memory that it needs.
+ * process is about to end, and the thread is left behind where it is, with the log, which is freed by it then.
  */
 #include <errno.h>
 #include <limits.h>
@@ -41,8 +41,7 @@ struct log_writer {
 	char *ring;	   /* mapped */
 	size_t at, n;	   /* what waits */
 	bool sleeps, stop, ended;
-	bool abandoned; /* nobody waits for it any more: it touches nothing but its own */
-	uint64_t looked_ms; /* when it was looked whether the file is still there */
+	bool abandoned; /* nobody waits for it any more: the log is its own, `tell` is not to be used */
 	enum log_level level; /* of the batch's line, for syslog */
 	size_t batch_n;
 	unsigned batch_lines;
@@ -107,6 +106,9 @@ writer_fill(struct log_writer *w, const struct log_target *t)
 		w->batch_lines++;
 		w->at = (w->at + sizeof(r) + r.n) % WRITER_RING;
 		w->n -= sizeof(r) + r.n;
+		/* The same pages again: a log that never backs up touches few of them. */
+		if (w->n == 0)
+			w->at = 0;
 	}
 }
 
@@ -129,25 +131,6 @@ writer_give(struct log_writer *w, struct log_target *t)
 	return true;
 }
 
-/* To who may see it; once until it goes well again.  The lock is not held. */
-static void
-writer_tell(struct log_writer *w, const char *name, const char *what)
-{
-	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
-	char line[512];
-	int n;
-
-	if (w->log->tell != NULL) {
-		log_error(w->log->tell, "while writing the access log %s: %s", name, what);
-		return;
-	}
-	n = snprintf(line, sizeof(line), "error: while writing the log %s: %s\n", name, what);
-	n = n < (int)sizeof(line) ? n : (int)sizeof(line) - 1;
-	if (poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) != 0 &&
-	    write(STDERR_FILENO, line, (size_t)n) == -1)
-		return; /* nobody is left to tell */
-}
-
 static void
 writer_failed(struct log_writer *w, const struct log_target *t, int err)
 {
@@ -160,7 +143,7 @@ writer_failed(struct log_writer *w, const struct log_target *t, int err)
 		return;
 	snprintf(what, sizeof(what), "%s; lines are lost until it can be written again", strerror(err));
 	pthread_mutex_unlock(&w->log->lock);
-	writer_tell(w, log_target_name(t), what);
+	log_tell(w->log, log_target_name(t), what);
 	pthread_mutex_lock(&w->log->lock);
 }
 
@@ -184,32 +167,6 @@ writer_recovered(struct log_writer *w)
 	pthread_mutex_lock(&log->lock);
 }
 
-/* A file that was removed is made anew; the lock is held. */
-static void
-writer_look(struct log_writer *w)
-{
-	struct log *log = w->log;
-	struct log_target *old = log->target, *fresh;
-	uint64_t now = clock_mono_ms();
-
-	if (now < w->looked_ms + WRITER_TICK_MS)
-		return;
-	w->looked_ms = now;
-	if (!log_target_is_gone(old))
-		return;
-	if ((fresh = log_target_new(old->path)) != NULL) {
-		log->target = fresh;
-		log_target_unref(old);
-	} else if (!log->failing) {
-		log->failing = true;
-		old->refs++;
-		pthread_mutex_unlock(&log->lock);
-		writer_tell(w, log_target_name(old), "the file was removed and cannot be made anew");
-		pthread_mutex_lock(&log->lock);
-		log_target_unref(old);
-	}
-}
-
 static void
 writer_write(struct log_writer *w)
 {
@@ -218,7 +175,7 @@ writer_write(struct log_writer *w)
 	bool good;
 	int err;
 
-	writer_look(w);
+	log_look(log);
 	t = log->target;
 	t->refs++;
 	writer_fill(w, t);
@@ -226,11 +183,9 @@ writer_write(struct log_writer *w)
 	good = writer_give(w, t);
 	err = errno;
 	pthread_mutex_lock(&log->lock);
-	if (w->abandoned)
-		return;
-	if (good)
+	if (!w->abandoned && good)
 		writer_recovered(w);
-	else
+	else if (!w->abandoned)
 		writer_failed(w, t, err);
 	log_target_unref(t);
 }
@@ -253,12 +208,25 @@ writer_sleep(struct log_writer *w)
 	log_put_suppressed(w->log, false);
 }
 
+/* ---- its life */
+
+static void
+writer_clear(struct log_writer *w)
+{
+	pthread_cond_destroy(&w->more);
+	pthread_cond_destroy(&w->over);
+	mem_map_free(w->ring, WRITER_RING);
+	mem_free(w);
+}
+
 static void *
 writer_main(void *arg)
 {
 	struct log_writer *w = arg;
+	struct log *log = w->log;
+	bool abandoned;
 
-	pthread_mutex_lock(&w->log->lock);
+	pthread_mutex_lock(&log->lock);
 	while (!w->abandoned && (w->n > 0 || !w->stop)) {
 		if (w->n > 0)
 			writer_write(w);
@@ -267,11 +235,14 @@ writer_main(void *arg)
 	}
 	w->ended = true;
 	pthread_cond_signal(&w->over);
-	pthread_mutex_unlock(&w->log->lock);
+	abandoned = w->abandoned;
+	pthread_mutex_unlock(&log->lock);
+	if (abandoned) {
+		writer_clear(w);
+		log_dispose(log);
+	}
 	return NULL;
 }
-
-/* ---- its life */
 
 static int
 writer_start(struct log_writer *w)
@@ -288,15 +259,6 @@ writer_start(struct log_writer *w)
 		pthread_setname_np(w->thread, "log");
 	errno = err;
 	return err == 0 ? 0 : -1;
-}
-
-static void
-writer_clear(struct log_writer *w)
-{
-	pthread_cond_destroy(&w->more);
-	pthread_cond_destroy(&w->over);
-	mem_map_free(w->ring, WRITER_RING);
-	mem_free(w);
 }
 
 struct log_writer *
@@ -330,6 +292,7 @@ bool
 log_writer_free(struct log_writer *w)
 {
 	struct timespec until;
+	bool ended;
 
 	if (w == NULL)
 		return true;
@@ -342,12 +305,13 @@ log_writer_free(struct log_writer *w)
 	while (!w->ended &&
 	    pthread_cond_timedwait(&w->over, &w->log->lock, &until) != ETIMEDOUT)
 		continue;
-	w->abandoned = !w->ended;
-	pthread_mutex_unlock(&w->log->lock);
-	if (w->abandoned) {
+	ended = w->ended;
+	w->abandoned = !ended;
+	if (!ended)
 		pthread_detach(w->thread);
+	pthread_mutex_unlock(&w->log->lock);
+	if (!ended)
 		return false;
-	}
 	pthread_join(w->thread, NULL);
 	writer_clear(w);
 	return true;

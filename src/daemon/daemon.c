@@ -189,8 +189,9 @@ daemon_start(struct daemon *d)
 {
 	unsigned workers = daemon_count_workers(d);
 
-	if (log_start(d->log, NULL) == -1 || log_start(d->access, d->log) == -1 ||
-	    (d->loop = loop_new()) == NULL || (d->resolver = resolver_new()) == NULL ||
+	log_start(d->log, NULL, workers > 1);
+	log_start(d->access, d->log, workers > 1);
+	if ((d->loop = loop_new()) == NULL || (d->resolver = resolver_new()) == NULL ||
 	    (d->admission = admission_new()) == NULL || daemon_catch_signals(d) == -1 ||
 	    (d->backends = backends_new(d->log)) == NULL ||
 	    backends_attach(d->backends, d->config) == -1 ||

@@ -342,6 +342,7 @@ def test_balance_rest_ends_after_fail_timeout(t):
     back.start()
     wait(lambda: visit(t, port) == "back", 20, "the end of the rest")
     assert time.monotonic() - began > 1.9, "it did not rest"
+    daemon.wait_logged(f"address={back.address} is up")
     equal(len(daemon_lines(daemon, back, "is up")), 1)
     equal(counts([visit(t, port) for _ in range(10)]), {"back": 5, "good": 5})
 
@@ -359,7 +360,7 @@ def test_balance_connect_timeout_then_the_next(t):
         slow += time.monotonic() - before > 0.9
     equal(slow, 1)
     assert time.monotonic() - began > 0.9
-    contains(daemon.log, f"address={hole.address} is down")
+    daemon.wait_logged(f"address={hole.address} is down")
 
 
 @waits
@@ -552,7 +553,7 @@ def test_balance_active_checks_by_get(t):
         one.health = status_code
         wait(lambda: len(daemon_lines(daemon, one, "is up" if up else "is down")) > before[up])  # noqa: B023
         equal("one" in [visit(t, port) for _ in range(4)], up)
-    contains(daemon.log, "is down: health check: status 500", "is down: health check: status 404")
+    daemon.wait_logged("is down: health check: status 500", "is down: health check: status 404")
     equal(daemon_lines(daemon, two, "is"), [])
     head = one.heads("GET /up")[0]
     equal((head.line, head.get("Host")), ("GET /up?deep=yes HTTP/1.1", "localhost"))

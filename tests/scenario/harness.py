@@ -244,6 +244,11 @@ class Daemon:
 
         return wait(look, timeout, f"{pattern!r} in the {self.name}'s log" + (f", {count} times" if count > 1 else ""))
 
+    def wait_logged(self, *texts):
+        """Waits until each of these stands in the log: lines are written a moment after what they tell of."""
+        for text in texts:
+            self.wait_log(re.escape(text))
+
     def addresses(self, listen):
         """All addresses, as the log says them, on which a [listen] section's listeners were opened, in their order."""
         return re.findall(rf"listening on (\S+) listen={re.escape(listen)}\b", self.log)
@@ -253,9 +258,8 @@ class Daemon:
 
     def port(self, listen):
         """The TCP port of a [listen] section with `Address=127.0.0.1:0`; the last one that the log names."""
-        ports = self.ports(listen)
-        assert ports, f"the {self.name} listens on no TCP port for [listen {listen}]"
-        return ports[-1]
+        wait(lambda: self.ports(listen) or self._must_run(), what=f"a TCP port for [listen {listen}] of the {self.name}")
+        return self.ports(listen)[-1]
 
     def signal(self, number):
         self._process.send_signal(number)

@@ -9,7 +9,7 @@ import subprocess
 import pmd
 import prom
 import wire2
-from harness import alone, contains, equal, limit, tag, wait, waits
+from harness import alone, equal, limit, tag, wait, waits
 from pmd import NAME, Side
 from tls import Authority
 from wire import BINARY, CLOSE, PONG, TEXT, Listener, WebSocket, answer_101, connect, frame, handshake_head, open_ws
@@ -722,5 +722,5 @@ def test_metrics_of_routes_that_come_and_go_are_bounded(t):
     assert len(routes) <= 128 + 6 + 4 and {"stays", "r300-0", "f300"} <= routes and "r1-0" not in routes, len(routes)
     if not t.sanitized:
         assert sizes[-1][1] < sizes[1][1] + 2048, f"memory grew: {sizes}"
-    contains(daemon.log, "reload: done")
+    daemon.wait_logged("reload: done")
     ws.finish()

@@ -177,7 +177,7 @@ def test_supervise_watchdog_hears_of_every_worker(t):
         t.wait(lambda: time.monotonic() > end, timeout=3 * interval)
         equal(signs(before), 0, "signs of life while a worker is stuck")
     t.wait(lambda: signs(before) >= 3, what="signs of life of the worker that goes on")
-    contains(daemon.log, "all workers answer again")
+    daemon.wait_logged("all workers answer again")
     equal(daemon.log.count("has not answered"), 1)
 
 

@@ -25,7 +25,7 @@ log_new_started(const char *target, struct log *tell)
 	struct log *log = log_new(target, LOG_L_INFO, LOG_F_TEXT);
 
 	ck_assert_ptr_nonnull(log);
-	ck_assert_int_eq(log_start(log, tell), 0);
+	log_start(log, tell, true);
 	return log;
 }
 
@@ -182,23 +182,68 @@ END_TEST
 
 START_TEST(log_writer_start_survives_without_memory)
 {
-	struct log *log = log_new(log_path, LOG_L_INFO, LOG_F_TEXT);
+	struct log *log;
+	char text[32];
 
 	for (unsigned int nth = 1;; nth++) {
-		int rc;
-
+		log = log_new_started(log_path, NULL);
+		snprintf(text, sizeof(text), "info: try %u.\n", nth);
 		mem_fail_nth(nth);
-		rc = log_start(log, NULL);
-		if (mem_fail_pending()) {
-			ck_assert_int_eq(rc, 0);
+		log_info(log, "try %u.", nth);
+		if (mem_fail_pending())
 			break;
-		}
-		ck_assert_int_eq(rc, -1);
+		/* Who logs has written it. */
+		log_wait_file(log_path, text);
+		log_free(log);
 	}
 	mem_fail_nth(0);
-	log_info(log, "x");
 	log_free(log);
-	log_wait_file(log_path, "info: x\n");
+	log_wait_file(log_path, text);
+}
+END_TEST
+
+/* A process of one thread stays one as long as nobody has to wait. */
+START_TEST(log_writer_is_made_when_it_is_needed)
+{
+	int fd = log_catch_pipe();
+	struct log *log = log_new(log_path, LOG_L_INFO, LOG_F_TEXT);
+	char *text = log_long_text(1000), last[64];
+	unsigned int lines = 0;
+
+	log_start(log, NULL, false);
+	log_info(log, "by who logs");
+	log_wait_file(log_path, "info: by who logs\n");
+	ck_assert_ptr_null(log->writer);
+	ck_assert_int_eq(log_set_target(log, "stderr"), 0);
+	log_info(log, "the same");
+	ck_assert_uint_eq(log_drain(fd, last, sizeof(last)), 1);
+	ck_assert_ptr_null(log->writer);
+	for (int i = 0; i < 200; i++)
+		log_info(log, "%s", text);
+	ck_assert_ptr_nonnull(log->writer);
+	while (lines < 200)
+		lines += log_drain(fd, last, sizeof(last));
+	ck_assert_uint_eq(log_lost(log), 0);
+	log_free(log);
+	free(text);
+	close(fd);
+}
+END_TEST
+
+START_TEST(log_writer_without_it_a_removed_file_is_made_anew)
+{
+	struct log *log = log_new(log_path, LOG_L_INFO, LOG_F_TEXT);
+	uint64_t end = clock_mono_ms() + 20000;
+
+	log_start(log, NULL, false);
+	log_info(log, "first");
+	ck_assert_int_eq(unlink(log_path), 0);
+	while (access(log_path, F_OK) == -1) {
+		ck_assert_uint_lt(clock_mono_ms(), end);
+		log_info(log, "second");
+	}
+	ck_assert_ptr_null(log->writer);
+	log_free(log);
 }
 END_TEST
 
@@ -300,7 +345,8 @@ main(void)
 		log_writer_survives_a_reader_that_left,
 		log_writer_tells_of_a_full_disk_once,
 		log_writer_makes_a_removed_file_anew,
-		log_writer_start_survives_without_memory,
+		log_writer_start_survives_without_memory, log_writer_is_made_when_it_is_needed,
+		log_writer_without_it_a_removed_file_is_made_anew,
 		log_peer_limits_messages_of_a_kind,
 		log_peer_is_not_limited_at_debug,
 		log_limit_begins_anew_with_each_interval };
