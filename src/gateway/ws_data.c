@@ -240,9 +240,10 @@ static bool
 ws_is_full(struct ws *w, struct ws_leg *leg)
 {
 	struct ws_leg *to = ws_sink(w, leg);
+	size_t queued = to->s != NULL ? stream_queued(to->s) : 0;
 
-	return to->s != NULL && (to->flags & LEG_CLOSE_SENT) == 0 &&
-	    stream_queued(to->s) > ws_config(w)->buffer_limit / 2;
+	return queued != 0 && (to->flags & LEG_CLOSE_SENT) == 0 &&
+	    queued > ws_config(w)->buffer_limit / 2;
 }
 
 void

@@ -31,16 +31,23 @@ transport_write_failed(struct transport *t, int err)
 	outq_drop(&t->q);
 }
 
+static ssize_t
+transport_send_several(struct transport *t, const struct iovec *iov, int n)
+{
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
+
+	return sock_sendmsg(t->fd, &m, MSG_NOSIGNAL);
+}
+
 /* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
 static ssize_t
 transport_send(struct transport *t, const struct iovec *iov, int n)
 {
-	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
 	ssize_t sent;
 
 	do {
 		sent = n == 1 ? sock_send(t->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-			      : sock_sendmsg(t->fd, &m, MSG_NOSIGNAL);
+			      : transport_send_several(t, iov, n);
 	} while (sent == -1 && errno == EINTR);
 	if (sent == -1 &&
 	    (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM))
@@ -59,6 +66,8 @@ transport_put(struct transport *t, const struct iovec *iov, int n)
 		transport_write_failed(t, errno);
 		return -1;
 	}
+	if (n == 1 && (size_t)sent == iov->iov_len)
+		return 0;
 	for (i = 0; i < n; i++) {
 		size_t skip = (size_t)sent < iov[i].iov_len ? (size_t)sent : iov[i].iov_len;
 
