@@ -155,9 +155,9 @@ check_trailers(struct span all)
 		ORACLE(v[taken].value.n == 0 ||
 		    (v[taken].value.p > colon &&
 			v[taken].value.p + v[taken].value.n <= line + length));
-		ORACLE(strncasecmp(name.p, "host", 4) != 0 || name.n != 4);
-		ORACLE(strncasecmp(name.p, "content-length", 14) != 0 || name.n != 14);
-		ORACLE(strncasecmp(name.p, "transfer-encoding", 17) != 0 || name.n != 17);
+		ORACLE(name.n != 4 || strncasecmp(name.p, "host", 4) != 0);
+		ORACLE(name.n != 14 || strncasecmp(name.p, "content-length", 14) != 0);
+		ORACLE(name.n != 17 || strncasecmp(name.p, "transfer-encoding", 17) != 0);
 		taken++;
 	}
 	ORACLE(taken == n);
