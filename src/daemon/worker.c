@@ -27,13 +27,16 @@ struct worker {
 	pthread_t thread;
 	bool started;			/* and not joined */
 	_Atomic size_t load;
+	struct loop_msg drain;		/* to the worker's, once */
+	uint64_t spread_ms;
+	double phase;
 	struct loop_msg drained;	/* to the main loop, once */
 	struct loop_msg ping;		/* to the worker's; posted while it is pending */
 	_Atomic bool pinged;
 	bool ended;			/* WORKER_STOP was done */
 };
 
-enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_DRAIN, WORKER_STOP };
+enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_STOP };
 
 struct worker_msg {
 	struct loop_msg m;		/* first */
@@ -41,8 +44,6 @@ struct worker_msg {
 	enum worker_task task;
 	struct http_accepted a;
 	struct config *config;		/* ref */
-	uint64_t spread_ms;
-	double phase;
 };
 
 static void
@@ -100,9 +101,6 @@ worker_on_msg(struct loop_msg *m, struct loop *loop)
 	case WORKER_RETIRE:
 		gateway_retire(w->gw, msg->config);
 		config_unref(msg->config);
-		break;
-	case WORKER_DRAIN:
-		gateway_drain(w->gw, msg->spread_ms, msg->phase, worker_on_drained, w);
 		break;
 	case WORKER_STOP:
 		gateway_end(w->gw);
@@ -162,16 +160,22 @@ worker_retire(struct worker *w, struct config *current)
 	loop_post(w->loop, &msg->m);
 }
 
+static void
+worker_on_drain(struct loop_msg *m, struct loop *loop)
+{
+	struct worker *w = (struct worker *)(void *)((char *)m - offsetof(struct worker, drain));
+
+	(void)loop;
+	gateway_drain(w->gw, w->spread_ms, w->phase, worker_on_drained, w);
+}
+
 void
 worker_drain(struct worker *w, uint64_t spread_ms, double phase)
 {
-	struct worker_msg *msg = worker_msg_new(w, WORKER_DRAIN);
-
-	if (msg == NULL)
-		return;
-	msg->spread_ms = spread_ms;
-	msg->phase = phase;
-	loop_post(w->loop, &msg->m);
+	w->spread_ms = spread_ms;
+	w->phase = phase;
+	w->drain.fn = worker_on_drain;
+	loop_post(w->loop, &w->drain);
 }
 
 static void

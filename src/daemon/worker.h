@@ -47,7 +47,7 @@ uint64_t worker_queued(const struct worker *w);
 /* Hand a connection over.  Everything in a is disposed of, whatever happens. */
 void worker_accept(struct worker *w, const struct http_accepted *a);
 void worker_retire(struct worker *w, struct config *current);
-void worker_drain(struct worker *w, uint64_t spread_ms, double phase);	/* gateway_drain */
+void worker_drain(struct worker *w, uint64_t spread_ms, double phase);	/* gateway_drain; once */
 
 /* WebSockets that are open now. */
 uint64_t worker_websockets(const struct worker *w);
