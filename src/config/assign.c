@@ -184,6 +184,7 @@ assign_named(struct assign *a)
 
 	s = c->sources->section[CONFIG_S_LISTEN].v;
 	for (size_t i = 0; i < c->n_listen; i++) {
+		c->listen[i].section = &s[i];
 		c->listen[i].name = assign_name(a, &s[i]);
 		c->listen[i].file = s[i].file;
 		c->listen[i].line = s[i].line;
@@ -221,6 +222,7 @@ config_assign(struct config *c, struct config_report *rep)
 	if (rep->no_memory)
 		return;
 	assign_section(&a, CONFIG_S_SERVER, 0);
+	c->server.section = a.s;
 	assign_section(&a, CONFIG_S_WEBSOCKET, 0);
 	assign_named(&a);
 }

@@ -2,6 +2,8 @@
  * Checks of the configuration as a whole; the sections' own are in
  * check_listen.c and check_route.c.
  */
+#include <stdio.h>
+
 #include "config/keys.h"
 #include "config/stages.h"
 
@@ -16,6 +18,32 @@ config_place(struct config_place *out, const struct config_tsection *s, const ch
 			out->file = s->entry[i].file;
 			out->line = s->entry[i].line;
 		}
+}
+
+size_t
+config_where(char *out, size_t size, const struct config_tsection *s, const char *key,
+    const char *value)
+{
+	const struct config_entry *e;
+	struct config_place at;
+	int n;
+
+	out[0] = '\0';
+	if (s == NULL)
+		return 0;
+	config_place(&at, s, key);
+	e = value != NULL ? config_tree_get(s, key) : NULL;
+	for (size_t i = 0; e != NULL && i < e->n; i++)
+		if (strcmp(e->v[i].text, value) == 0) {
+			at.file = e->v[i].file;
+			at.line = e->v[i].line;
+			break;
+		}
+	if (strcmp(at.file, CONFIG_SET_FILE) == 0)
+		n = snprintf(out, size, "%s: ", at.file);
+	else
+		n = snprintf(out, size, "%s:%u: ", at.file, at.line);
+	return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
 void

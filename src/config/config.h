@@ -58,6 +58,9 @@ enum config_forwarded {
 };
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 
+/* What the files say of one section: see config_where. */
+struct config_tsection;
+
 /* A list of strings, each owned by the snapshot. */
 struct config_list {
 	char **v;
@@ -71,6 +74,7 @@ struct config_addrs {
 };
 
 struct config_server {
+	const struct config_tsection *section; /* for config_where; NULL when there is none */
 	uint64_t workers;		     /* 0 is auto */
 	char *user, *group;		     /* NULL when not set */
 	uint64_t max_connections;	     /* 0 is auto */
@@ -88,6 +92,7 @@ struct config_server {
 struct counters_set;
 
 struct config_listen {
+	const struct config_tsection *section; /* for config_where */
 	char *name;
 	unsigned line;	  /* where the section stands (of file) */
 	const char *file; /* borrowed from the snapshot */
@@ -222,6 +227,14 @@ struct config *config_load(const char *path, const struct config_set *sets, size
  * cannot be read, or the value is none.
  */
 int config_find_admin(const char *path, char **out, config_report_fn *report, void *arg);
+
+/*
+ * The start of a message about a key's value, "FILE:LINE: " (or "--set: "), for checks of higher layers: where the item
+ * of this text stands in a list, or where the key was set last, or the section's head.  value may be NULL; cut to size.
+ * The bytes written, without the NUL; 0 when s is NULL, too.
+ */
+size_t config_where(char *out, size_t size, const struct config_tsection *s, const char *key,
+    const char *value);
 
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is nothing */

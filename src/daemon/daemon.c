@@ -157,18 +157,16 @@ daemon_prepare(struct daemon *d)
 {
 	const struct daemon_options *o = d->options;
 	char err[400];
-	int status;
+	int status, known;
 
 	if ((status = daemon_check_file(o)) != 0)
 		return status;
 	d->config = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
-	if (d->config == NULL ||
-	    front_load_tls(&d->front, NULL, d->config, daemon_report, NULL) == -1)
+	if (d->config == NULL)
 		return EXIT_CONFIG;
-	if (privileges_check(&d->config->server, err, sizeof(err)) == -1) {
-		daemon_report(NULL, true, err);
+	known = privileges_check(&d->config->server, daemon_report, NULL);
+	if (front_load_tls(&d->front, NULL, d->config, daemon_report, NULL) == -1 || known == -1)
 		return EXIT_CONFIG;
-	}
 	d->nofile = privileges_raise_nofile();
 	if (daemon_open_logs(d) == -1 || front_open(&d->front, NULL, daemon_report, NULL) == -1)
 		return EXIT_SYSTEM;
@@ -262,7 +260,6 @@ daemon_test(const struct daemon_options *o)
 {
 	struct config *c;
 	struct front f;
-	char err[400];
 	int status;
 
 	if ((status = daemon_check_file(o)) != 0)
@@ -270,11 +267,9 @@ daemon_test(const struct daemon_options *o)
 	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
 	if (c == NULL)
 		return EXIT_CONFIG;
-	status = front_load_tls(&f, NULL, c, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;
-	if (privileges_check(&c->server, err, sizeof(err)) == -1) {
-		daemon_report(NULL, true, err);
+	status = privileges_check(&c->server, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;
+	if (front_load_tls(&f, NULL, c, daemon_report, NULL) == -1)
 		status = EXIT_CONFIG;
-	}
 	front_clear(&f);
 	config_unref(c);
 	return status;

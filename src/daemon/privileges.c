@@ -54,14 +54,33 @@ privileges_look_up(const struct config_server *s, uid_t *uid, gid_t *gid, const 
 	return 0;
 }
 
-int
-privileges_check(const struct config_server *s, char *err, size_t size)
+static void
+privileges_report(const struct config_server *s, const char *key, const char *value,
+    const char *what, config_report_fn *report, void *arg)
 {
-	const char *name;
-	uid_t uid;
-	gid_t gid;
+	char line[2048];
+	size_t n = config_where(line, sizeof(line), s->section, key, value);
 
-	return privileges_look_up(s, &uid, &gid, &name, err, size);
+	snprintf(line + n, sizeof(line) - n, "[server] %s=%s: %s", key, value, what);
+	report(arg, true, line);
+}
+
+int
+privileges_check(const struct config_server *s, config_report_fn *report, void *arg)
+{
+	int ret = 0;
+
+	if (s->user != NULL && getpwnam(s->user) == NULL) {
+		privileges_report(s, "User", s->user, "there is no such user; expected one of this system",
+		    report, arg);
+		ret = -1;
+	}
+	if (s->group != NULL && getgrnam(s->group) == NULL) {
+		privileges_report(s, "Group", s->group,
+		    "there is no such group; expected one of this system", report, arg);
+		ret = -1;
+	}
+	return ret;
 }
 
 int

@@ -10,8 +10,8 @@
 /* Raise the limit on open files to its hard limit; the limit in force. */
 uint64_t privileges_raise_nofile(void);
 
-/* Whether User and Group exist; 0, or -1 with err. */
-int privileges_check(const struct config_server *s, char *err, size_t size);
+/* Whether User and Group exist; 0, or -1 after each that does not was reported. */
+int privileges_check(const struct config_server *s, config_report_fn *report, void *arg);
 
 /* The group that privileges_drop will take on; -1: it will change nothing. */
 int privileges_future_group(const struct config_server *s);

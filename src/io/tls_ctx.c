@@ -44,11 +44,15 @@ tls_report_v(struct tls_report *r, bool is_error, const char *key,
     const char *value, const char *fmt, va_list ap)
 {
 	const struct config_listen *l = r->l;
-	char text[512], line[1024];
+	char text[512], line[2048];
+	size_t n = config_where(line, sizeof(line), l->section, key, value);
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	snprintf(line, sizeof(line), "%s:%u: [listen %s] %s%s%.300s: %s",
-	    l->file != NULL ? l->file : "-", l->line, l->name != NULL ? l->name : "",
+	if (n == 0)
+		n = (size_t)snprintf(line, sizeof(line), "%.1000s:%u: ",
+		    l->file != NULL ? l->file : "-", l->line);
+	snprintf(line + n, sizeof(line) - n, "[listen %s] %s%s%.300s: %s",
+	    l->name != NULL ? l->name : "",
 	    key, value != NULL ? "=" : "", value != NULL ? value : "", text);
 	if (is_error)
 		r->errors++;
@@ -109,7 +113,8 @@ tls_reason(char *out, size_t size)
 		snprintf(out, size, "alert from the peer: %s", text != NULL ? text : "unknown");
 		return;
 	}
-	text = ERR_reason_error_string(found);
+	text = ERR_SYSTEM_ERROR(found) ? strerror(ERR_GET_REASON(found)) :
+					 ERR_reason_error_string(found);
 	if (text != NULL)
 		snprintf(out, size, "%s", text);
 	else

@@ -135,6 +135,48 @@ def test_running_every_error_of_the_file_is_reported_in_one_run(t):
             contains(" ".join(said[number]), *words)
 
 
+def test_running_names_and_files_that_are_not_there_are_told_with_their_line(t):
+    lines = [
+        "[server]",  # 1
+        "User=no-such-user-here",
+        "Group=no-such-group-here",
+        "[listen tls]",
+        "Address=127.0.0.1:0",  # 5
+        "TLS=yes",
+        f"Certificate={t.tmp}/one.pem",
+        f"Certificate={t.tmp}/two.pem",
+        f"CertificateKey={t.tmp}/one.key {t.tmp}/two.key",
+        "TLSCiphers=no-such-cipher",  # 10
+        "ClientCertificate=required",
+        f"ClientCA={t.tmp}/ca.pem",
+        "[route a]",
+        "Path=/a",
+        "Action=echo",
+    ]
+    wanted = {
+        2: ("User=no-such-user-here", "no such user"),
+        3: ("Group=no-such-group-here", "no such group"),
+        7: (f"Certificate={t.tmp}/one.pem", "No such file"),
+        8: (f"Certificate={t.tmp}/two.pem", "No such file"),
+        9: (f"CertificateKey={t.tmp}/one.key", f"CertificateKey={t.tmp}/two.key", "No such file"),
+        10: ("TLSCiphers=no-such-cipher",),
+        12: (f"ClientCA={t.tmp}/ca.pem", "No such file"),
+    }
+    for option in (["-t"], []):
+        done = t.call(*option, ini="\n".join(lines) + "\n")
+        equal(done.returncode, 78, done.stderr)
+        said = {}
+        for line in done.stderr.splitlines():
+            found = re.fullmatch(rf"{re.escape(str(t.tmp / 'called.ini'))}:(\d+): (.*)", line)
+            assert found, f"a line without its place: {line!r}"
+            said.setdefault(int(found[1]), []).append(found[2])
+        equal(sorted(said), sorted(wanted), done.stderr)
+        for number, words in wanted.items():
+            contains(" ".join(said[number]), *words)
+    done = t.call("-t", "--set", "server.Group=none-of-these", ini="\n".join(lines) + "\n")
+    contains(done.stderr, "--set: [server] Group=none-of-these: there is no such group")
+
+
 def test_running_configurations_that_cannot_work_are_refused(t):
     listen = "[listen main]\nAddress=127.0.0.1:0\n"
     for name, text in {

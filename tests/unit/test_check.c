@@ -307,6 +307,39 @@ START_TEST(check_warns_of_what_has_no_effect)
 }
 END_TEST
 
+/* For checks of higher layers: the item's own line, the key's, the section's; --set has none. */
+START_TEST(check_where_a_value_stands)
+{
+	static const struct config_set set = { "server.Group=g" };
+	const struct config_tsection *s;
+	struct unit_config u;
+	char text[512], small[4];
+
+	unit_config_init(&u);
+	unit_config_write(u.path, SPAN_LIT("[listen a]\nAddress=*:1\nAddress=*:2\n  *:3\n[server]\nUser=x\n"
+			      "[route r]\nPath=/\nAction=echo\n"));
+	unit_config_load(&u, &set, 1);
+	ck_assert_ptr_nonnull(u.c);
+	s = u.c->listen[0].section;
+	config_where(text, sizeof(text), s, "Address", "*:3");
+	ck_assert_ptr_nonnull(strstr(text, ":4: "));
+	config_where(text, sizeof(text), s, "Address", "*:1");
+	ck_assert_ptr_nonnull(strstr(text, ":2: "));
+	config_where(text, sizeof(text), s, "Address", NULL);
+	ck_assert_ptr_nonnull(strstr(text, ":4: "));
+	config_where(text, sizeof(text), s, "TLS", "yes");
+	ck_assert_ptr_nonnull(strstr(text, ":1: "));
+	s = u.c->server.section;
+	ck_assert_uint_eq(config_where(text, sizeof(text), s, "Group", "g"), 7);
+	ck_assert_str_eq(text, "--set: ");
+	ck_assert_uint_eq(config_where(small, sizeof(small), s, "User", "x"), 3);
+	ck_assert_uint_eq(strlen(small), 3);
+	ck_assert_uint_eq(config_where(text, sizeof(text), NULL, "User", "x"), 0);
+	ck_assert_str_eq(text, "");
+	unit_config_clear(&u);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -322,6 +355,7 @@ main(void)
 		check_health_and_addresses,
 		check_counts_addresses,
 		check_warns_of_what_has_no_effect,
+		check_where_a_value_stands,
 	};
 
 	return unit_run("check", cases, UNIT_COUNT(cases));
