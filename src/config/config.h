@@ -221,6 +221,16 @@ typedef void config_report_fn(void *arg, bool is_error, const char *line);
 struct config *config_load(const char *path, const struct config_set *sets, size_t n_sets,
     config_report_fn *report, void *arg);
 
+/* A higher layer's own checks: reports what is wrong with c, and keeps nothing of it. */
+typedef void config_tell_fn(const struct config *c, config_report_fn *report, void *arg);
+
+/*
+ * As config_load; where that fails, tell gets what could be understood (values with an error are at their defaults), so
+ * that one run names the higher layer's errors as well.
+ */
+struct config *config_load_telling(const char *path, const struct config_set *sets, size_t n_sets,
+    config_tell_fn *tell, config_report_fn *report, void *arg);
+
 /*
  * Only [server] AdminAddress, whatever else is wrong with the files: for who wants to reach a daemon that runs with an
  * earlier state of them.  0 with *out (the caller's, mem_free; NULL: not set), or -1 after it was reported: FILE

@@ -156,6 +156,13 @@ struct config *
 config_load(const char *path, const struct config_set *sets, size_t n_sets,
     config_report_fn *report, void *arg)
 {
+	return config_load_telling(path, sets, n_sets, NULL, report, arg);
+}
+
+struct config *
+config_load_telling(const char *path, const struct config_set *sets, size_t n_sets,
+    config_tell_fn *tell, config_report_fn *report, void *arg)
+{
 	struct config_report rep = { .fn = report, .arg = arg, .path = path };
 	struct config *c = load_new(&rep);
 
@@ -172,6 +179,8 @@ config_load(const char *path, const struct config_set *sets, size_t n_sets,
 		config_check(c, &rep);
 	if (rep.errors == 0)
 		return c;
+	if (tell != NULL && !rep.no_memory)
+		tell(c, report, arg);
 	config_free(c);
 	return NULL;
 }

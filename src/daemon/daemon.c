@@ -41,6 +41,14 @@ daemon_check_file(const struct daemon_options *o)
 	return EXIT_SYSTEM;
 }
 
+/* What is wrong beside the configuration's own errors. */
+static void
+daemon_tell(const struct config *c, config_report_fn *report, void *arg)
+{
+	privileges_check(&c->server, report, arg);
+	front_tell_tls(c, report, arg);
+}
+
 static void
 daemon_reopen_logs(struct daemon *d)
 {
@@ -161,7 +169,8 @@ daemon_prepare(struct daemon *d)
 
 	if ((status = daemon_check_file(o)) != 0)
 		return status;
-	d->config = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	d->config = config_load_telling(o->config_path, o->sets, o->n_sets, daemon_tell,
+	    daemon_report, NULL);
 	if (d->config == NULL)
 		return EXIT_CONFIG;
 	known = privileges_check(&d->config->server, daemon_report, NULL);
@@ -264,7 +273,8 @@ daemon_test(const struct daemon_options *o)
 
 	if ((status = daemon_check_file(o)) != 0)
 		return status;
-	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	c = config_load_telling(o->config_path, o->sets, o->n_sets, daemon_tell, daemon_report,
+	    NULL);
 	if (c == NULL)
 		return EXIT_CONFIG;
 	status = privileges_check(&c->server, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;

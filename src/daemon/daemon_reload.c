@@ -139,7 +139,8 @@ daemon_reload_try(struct daemon_reload *r)
 {
 	const struct daemon_options *o = r->d->options;
 
-	r->config = config_load(o->config_path, o->sets, o->n_sets, daemon_reload_report, r);
+	r->config = config_load_telling(o->config_path, o->sets, o->n_sets, front_tell_tls,
+	    daemon_reload_report, r);
 	if (r->config == NULL) {
 		log_error(r->d->log, "reload: the configuration has errors; nothing is changed");
 		return false;

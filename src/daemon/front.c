@@ -42,6 +42,18 @@ front_load_tls(struct front *f, const struct front *old, struct config *c, confi
 	return failed ? -1 : 0;
 }
 
+void
+front_tell_tls(const struct config *c, config_report_fn *report, void *arg)
+{
+	for (size_t i = 0; i < c->n_listen; i++) {
+		const struct config_listen *l = &c->listen[i];
+
+		if (l->tls && l->certificate.n > 0 && l->certificate.n == l->certificate_key.n &&
+		    (l->client_certificate == CONFIG_CLIENT_CERT_OFF) == (l->client_ca == NULL))
+			tls_ctx_unref(tls_ctx_new(l, report, arg));
+	}
+}
+
 /* Socket activation and reload: a socket that is open for this address already. */
 static bool
 front_take_over(struct front *f, struct front *old, const struct addr *a, size_t section)

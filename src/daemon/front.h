@@ -29,6 +29,9 @@ struct front {
  * name; 0, or -1 after the errors were reported. */
 int front_load_tls(struct front *f, const struct front *old, struct config *c, config_report_fn *report, void *arg);
 
+/* Report what is wrong with the files of a configuration that has other errors; what those are about is left out. */
+void front_tell_tls(const struct config *c, config_report_fn *report, void *arg);
+
 /*
  * Open what old (may be NULL) has not got already.  0, or -1 after an error was reported.  In either case old goes on
  * unchanged, with the sockets that f took over (kept) in both of them, until one of the two below is called.

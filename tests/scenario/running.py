@@ -173,6 +173,14 @@ def test_running_names_and_files_that_are_not_there_are_told_with_their_line(t):
         equal(sorted(said), sorted(wanted), done.stderr)
         for number, words in wanted.items():
             contains(" ".join(said[number]), *words)
+    # beside other errors, too
+    for option in (["-t"], []):
+        done = t.call(*option, ini="\n".join(lines) + "\nMaxMessageSize=5X\n")
+        equal(done.returncode, 78, done.stderr)
+        for number, words in wanted.items():
+            contains(done.stderr, f"called.ini:{number}: ", *words)
+        contains(done.stderr, "called.ini:16: [route a] MaxMessageSize=5X")
+        equal(done.stderr.count("\n"), 9, done.stderr)
     done = t.call("-t", "--set", "server.Group=none-of-these", ini="\n".join(lines) + "\n")
     contains(done.stderr, "--set: [server] Group=none-of-these: there is no such group")
 
