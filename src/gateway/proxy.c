@@ -267,9 +267,10 @@ static void
 proxy_client_reset(struct stream *s, enum stream_error e, const char *why)
 {
 	struct proxy *f = s->user;
+	unsigned status = e == STREAM_E_BODY ? 400 : f->status;
 
 	proxy_end(
-	    f, f->status, e == STREAM_E_SHUTDOWN ? SESSION_BY_GATEWAY : SESSION_BY_CLIENT, why);
+	    f, status, e == STREAM_E_SHUTDOWN ? SESSION_BY_GATEWAY : SESSION_BY_CLIENT, why);
 }
 
 static const struct stream_events proxy_client_events = {

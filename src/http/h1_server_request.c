@@ -11,8 +11,9 @@
 #include "http/h1_trailers.h"
 #include "http/reply.h"
 
-void
-h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
+/* The gateway's own last response. */
+static void
+h1_answer(struct h1_server *h1c, unsigned status, const char *why)
 {
 	char retry[32] = "";
 	struct buf b;
@@ -32,6 +33,12 @@ h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
 		transport_write(&h1c->c.t, &iov, 1);
 	}
 	buf_clear(&b);
+}
+
+void
+h1_refuse(struct h1_server *h1c, unsigned status, const char *why)
+{
+	h1_answer(h1c, status, why);
 	h1c->c.list->handler->refused(
 	    h1c->c.list->handler->arg, http_conn_info(&h1c->c), NULL, status, why);
 	h1_linger(h1c, HTTP_LINGER_MS);
@@ -161,6 +168,28 @@ h1_body_end(struct h1_server *h1c)
 		h1c->s.ev->end(&h1c->s);
 }
 
+/* Where the body ends cannot be told: 400 as long as nothing was answered, and nothing behind it is a request. */
+static void
+h1_body_broken(struct h1_server *h1c)
+{
+	static const char why[] = "the request's chunked body is broken";
+	const struct stream_events *ev = h1c->s.ev;
+
+	if (h1c->s.carrier_state != H1_REQUEST || h1c->http->responded) {
+		h1_fail(h1c, STREAM_E_PROTOCOL, why);
+		return;
+	}
+	h1c->s.ev = NULL;
+	h1c->s.holds = 0;
+	if (ev != NULL)
+		ev->reset(&h1c->s, STREAM_E_BODY, why);
+	if (h1c->s.carrier_state != H1_REQUEST)
+		return;
+	h1_flush_head(h1c); /* an interim response */
+	h1_answer(h1c, 400, why);
+	h1_linger(h1c, HTTP_LINGER_MS);
+}
+
 /* Take body bytes; how many of p[0..n) were taken. */
 size_t
 h1_feed_body(struct h1_server *h1c, uint8_t *p, size_t n)
@@ -189,7 +218,7 @@ h1_feed_body(struct h1_server *h1c, uint8_t *p, size_t n)
 		h1_body_end(h1c);
 		break;
 	case HTTP1_CHUNK_BAD:
-		h1_fail(h1c, STREAM_E_PROTOCOL, "the request's chunked body is broken");
+		h1_body_broken(h1c);
 		break;
 	case HTTP1_CHUNK_MORE:
 		break;

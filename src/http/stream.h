@@ -41,6 +41,7 @@ enum stream_error {
 	STREAM_E_REFUSED,	/* backend: could not connect */
 	STREAM_E_TIMEOUT,	/* backend: connect or response time-out */
 	STREAM_E_PROTOCOL,	/* the peer broke the protocol */
+	STREAM_E_BODY,		/* a client's body is broken: it gets 400 from below, when nothing was answered */
 	STREAM_E_MEMORY,
 	STREAM_E_SHUTDOWN,	/* the gateway itself ends */
 };

@@ -435,6 +435,30 @@ def test_proxy_a_broken_chunked_upload_breaks_the_backends_request(t):
         client.read_all()
 
 
+def test_proxy_a_broken_chunked_upload_gets_400_when_nothing_was_answered(t):
+    listener = Listener(t, "unix")
+    daemon = t.daemon(ini(listener.address), access=True)
+    for bad in (b"zz\r\n", b"5\r\nhelloX", b"5\nhello", b"-1\r\n", b"fffffffffffffffff\r\n"):
+        client, backend = begun(t, listener, daemon, "POST", "/", [("Transfer-Encoding", "chunked")], body=b"1\r\na\r\n")
+        equal(backend.read_until(b"a\r\n"), b"1\r\na\r\n")
+        # what stands behind it is no request
+        client.send(bad + b"\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n")
+        response = client.read_response()
+        equal(response.status, 400)
+        equal(response.get("Connection"), "close")
+        client.expect_end()
+        assert b"evil" not in backend.read_all()
+        line = daemon.access()[0]
+        equal((line["status"], line["closed_by"]), (400, "client"))
+    # once a response has begun, the client sees that it is not whole
+    client, backend = begun(t, listener, daemon, "POST", "/", [("Transfer-Encoding", "chunked")], body=b"1\r\na\r\n")
+    backend.read_until(b"a\r\n")
+    backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+    client.read_until(b"\r\n\r\nab")
+    client.send(b"zz\r\n")
+    equal(client.read_all(), b"")
+
+
 def test_proxy_http2_requests_cannot_smuggle(t):
     listener = Listener(t, "unix")
     daemon = t.daemon(ini(listener.address))
