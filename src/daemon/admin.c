@@ -475,6 +475,7 @@ admin_free(struct admin *a)
 {
 	if (a == NULL)
 		return;
+	a->ending = true;
 	admin_front_clear(&a->front);
 	admin_front_clear(&a->next);
 	http_server_abort_all(&a->connections);

@@ -106,7 +106,8 @@ list_give_up(struct admin_list *l)
 	loop_timer_stop(l->a->d->loop, &l->timer);
 	if (l->asked)
 		return; /* list_on_back goes on */
-	if (!l->more) {
+	/* The sessions among which a walk stands have ended with the workers. */
+	if (!l->more || l->a->ending) {
 		list_free(l);
 		return;
 	}

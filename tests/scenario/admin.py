@@ -584,6 +584,35 @@ def test_admin_clients_that_do_not_read_cost_little(t):
     assert late and (len(late) < count or count * 230 <= taken), f"{len(late)} of {count}"
 
 
+def end_with_lazy_clients(t, workers, count):
+    daemon = start(t, server=f"Workers={workers}")
+    sockets = [open_ws(t, daemon.port("main")) for _ in range(count)]
+    lazy = []
+    for _ in range(4):
+        conn = connect(t, socket_of(t), receive_buffer=4096)
+        conn.send(request_head(target="/connections"))
+        conn.read_head()
+        lazy.append(conn)
+    # asked again and again: they stand still, and are not only on their way
+    for _ in range(20):
+        t.wait(lambda: ask(t, "/connections").status == 503, what="no more walks are begun")
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_log("draining")
+    daemon.signal(signal.SIGTERM)
+    equal(daemon.wait_end(), 0)
+    for conn in (*lazy, *sockets):
+        conn.abort()
+
+
+def test_admin_an_end_finds_clients_that_do_not_read(t):
+    # more than the kernel takes of an answer
+    count = 1500
+    if not raise_open_files(2 * count + 500):
+        t.skip("too few open files are allowed")
+    for workers in (1, 2):
+        end_with_lazy_clients(t, workers, count)
+
+
 def test_admin_has_room_for_some_connections_only(t):
     daemon = start(t)
     kept = [connect(t, socket_of(t)) for _ in range(64)]
