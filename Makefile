@@ -5,7 +5,7 @@
 # plain one: make BUILD=build/asan SANITIZE=address,undefined
 
 BUILD = build
-PORT = 8080
+PORT ?= 8080
 FUZZ_SECONDS = 60
 
 INSTALL = install
