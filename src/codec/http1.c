@@ -80,7 +80,7 @@ scan_byte(struct http1_scan *s, unsigned char b)
 			s->state = SCAN_BEGIN_LF;
 			return HTTP1_MORE;
 		}
-		/* FALLTHROUGH */
+		__attribute__((fallthrough));
 	case SCAN_START:
 		s->line_start = s->pos;
 		s->state = s->kind == HTTP1_REQUEST ? SCAN_METHOD : SCAN_STATUS;

@@ -340,7 +340,7 @@ tls_judge(struct tls *t, int ret)
 			t->ended = TLS_TRUNCATED;
 			break;
 		}
-		/* FALLTHROUGH */
+		__attribute__((fallthrough));
 	default:
 		t->ended = TLS_ERROR;
 		tls_set_error(t);

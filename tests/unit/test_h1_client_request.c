@@ -285,7 +285,7 @@ START_TEST(h1_client_request_hands_up_trailers_of_the_response)
 		if (cut > 0)
 			say(part);
 		if (cut < strlen(TRAILED))
-			say(TRAILED + cut);
+			say(&TRAILED[cut]);
 		if (strcmp(u.log, "200;ok;X-Sum=1;grpc-status=0;end;") != 0 &&
 		    strcmp(u.log, "200;o;k;X-Sum=1;grpc-status=0;end;") != 0)
 			ck_abort_msg("cut at %zu: %s", cut, u.log);
