@@ -30,49 +30,11 @@ assign_bad(
 static void
 assign_default(struct assign *a, const struct config_key *k, void *base)
 {
-	struct span def = config_key_default(k);
+	struct span def = span_from_str(k->def);
 	const char *why;
 
 	if (def.n > 0 && config_value_set(k, base, def, &why) == CONFIG_VALUE_NO_MEMORY)
 		config_no_memory(a->rep);
-}
-
-/* Whether this version can do what the value asks for; `text` is a scalar in its normal form. */
-static bool
-assign_is_built(const struct config_key *k, struct span text, size_t items)
-{
-	if (config_key_is_list(k))
-		return items <= (k->built != NULL ? (size_t)(k->built[0] - '0') : 0);
-	if (k->built != NULL)
-		return config_word_in(k->built, text);
-	return span_eq(text, span_from_str(k->def));
-}
-
-static void
-assign_unbuilt(struct assign *a, const struct config_key *k, const struct config_text *v)
-{
-	bool says = k->built != NULL && !config_key_is_list(k);
-	struct config_shown shown, built;
-
-	config_error(a->rep, v->file, v->line,
-	    "%s %s=%s: %s is not built into this version yet%s%s", a->title, k->name,
-	    config_show(&shown, span_from_str(v->text)), k->unbuilt, says ? "; expected " : "",
-	    says ? config_words_listed(k->built, built.text, sizeof(built.text)) : "");
-}
-
-static void
-assign_check_built(
-    struct assign *a, const struct config_key *k, const struct config_entry *e, void *base)
-{
-	struct buf text;
-	struct config_text *v = &e->v[e->n - 1];
-
-	buf_init(&text, (size_t)1 << 20);
-	if (!config_key_is_list(k) && config_value_format(k, base, &text) == -1)
-		config_no_memory(a->rep);
-	else if (!assign_is_built(k, buf_span(&text), e->n))
-		assign_unbuilt(a, k, v);
-	buf_clear(&text);
 }
 
 /* The same item twice in a list where that can only be a mistake. */
@@ -115,8 +77,6 @@ assign_entry(
 			return;
 		}
 	}
-	if (!quiet && !e->bad && e->n > 0 && k->unbuilt != NULL)
-		assign_check_built(a, k, e, base);
 }
 
 static void

@@ -177,20 +177,6 @@ docs_takes(const struct config_key *k, char *out, size_t size)
 	    k->def);
 }
 
-/* Empty when all of the key is built. */
-static void
-docs_unbuilt(const struct config_key *k, char *out, size_t size)
-{
-	struct config_shown built;
-
-	out[0] = '\0';
-	if (k->unbuilt != NULL && k->built != NULL && !config_key_is_list(k))
-		snprintf(out, size, "Not built into this version yet: %s. It takes only %s.",
-		    k->unbuilt, config_words_listed(k->built, built.text, sizeof(built.text)));
-	else if (k->unbuilt != NULL)
-		snprintf(out, size, "Not built into this version yet: %s.", k->unbuilt);
-}
-
 static void
 docs_ini_key(struct docs *d, const struct config_key *k, bool active)
 {
@@ -200,9 +186,6 @@ docs_ini_key(struct docs *d, const struct config_key *k, bool active)
 	docs_wrap(d, k->doc);
 	docs_takes(k, text, sizeof(text));
 	docs_wrap(d, text);
-	docs_unbuilt(k, text, sizeof(text));
-	if (text[0] != '\0')
-		docs_wrap(d, text);
 	if (!active || k->example == NULL)
 		docs_char(d, '#');
 	docs_str(d, k->name);
@@ -261,9 +244,6 @@ docs_man_key(struct docs *d, const struct config_key *k)
 	docs_roff(d, k->doc);
 	docs_takes(k, text, sizeof(text));
 	docs_roff(d, text);
-	docs_unbuilt(k, text, sizeof(text));
-	if (text[0] != '\0')
-		docs_roff(d, text);
 }
 
 int

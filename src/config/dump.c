@@ -70,7 +70,7 @@ static int
 dump_scalar(
     struct buf *b, const struct config_key *k, const struct config_entry *e, const void *base)
 {
-	struct span def = config_key_default(k);
+	struct span def = span_from_str(k->def);
 	struct buf value;
 	int rc;
 

@@ -120,30 +120,6 @@ config_section_nearest(struct span name)
 	return (enum config_section_type)best;
 }
 
-bool
-config_word_in(const char *words, struct span word)
-{
-	while (*words != '\0') {
-		size_t n = strcspn(words, " ");
-
-		if (span_eq_nocase((struct span){ words, n }, word))
-			return true;
-		words += n;
-		words += strspn(words, " ");
-	}
-	return false;
-}
-
-struct span
-config_key_default(const struct config_key *k)
-{
-	struct span def = span_from_str(k->def);
-
-	if (k->unbuilt != NULL && k->built != NULL && def.n > 0 && !config_word_in(k->built, def))
-		def = (struct span){ k->built, strcspn(k->built, " ") };
-	return def;
-}
-
 static void
 keys_expected_number(const struct config_key *k, struct buf *b)
 {
@@ -185,24 +161,6 @@ keys_finish(struct buf *b, char *out)
 	out[b->n] = '\0';
 	buf_clear(b);
 	return out;
-}
-
-const char *
-config_words_listed(const char *words, char *out, size_t size)
-{
-	struct buf b;
-	size_t n;
-
-	buf_init(&b, size - 1);
-	while (*words != '\0') {
-		n = strcspn(words, " ");
-		if (b.n > 0)
-			buf_append_str(&b, words[n] == '\0' ? " or " : ", ");
-		buf_append_span(&b, (struct span){ words, n });
-		words += n;
-		words += strspn(words, " ");
-	}
-	return keys_finish(&b, out);
 }
 
 const char *

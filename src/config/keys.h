@@ -60,14 +60,6 @@ struct config_key {
 	bool unique;	     /* lists: the same item twice is an error */
 	const char *doc;     /* sentences for the sample file and the man page */
 	const char *example; /* what the sample file shows, else the default */
-	/*
-	 * The feature that this version does not have, or NULL.  Then only the
-	 * default is accepted, or what `built` names (words; the first is in force
-	 * when the default is not among them; for lists a number of items).
-	 * To lift a key, delete its UNBUILT line in keys_table.c.
-	 */
-	const char *unbuilt;
-	const char *built;
 };
 
 extern const struct config_key config_keys[];
@@ -103,14 +95,5 @@ unsigned config_edit_distance(struct span a, struct span b);
 /* "a number from 1 to 1024, or auto": what the key's value must look like.
  * NUL-terminated, cut at size. */
 const char *config_key_expected(const struct config_key *k, char *out, size_t size);
-
-/* The default in force: `def`, or the first of `built` where def is not built. */
-struct span config_key_default(const struct config_key *k);
-
-/* "echo forward static" as "echo, forward or static"; cut at size. */
-const char *config_words_listed(const char *words, char *out, size_t size);
-
-/* Whether `word` is among the space-separated words. */
-bool config_word_in(const char *words, struct span word);
 
 #endif

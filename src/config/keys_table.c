@@ -17,10 +17,6 @@
 #define BACKEND(n, f) \
 	.section = CONFIG_S_BACKEND, .name = n, .offset = offsetof(struct config_backend, f)
 
-/* Features that are not there yet: delete the line in a key's entry to lift it. */
-#define UNBUILT(feature) .unbuilt = feature
-#define UNBUILT_BUT(feature, words) .unbuilt = feature, .built = words
-
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)

@@ -192,7 +192,6 @@ END_TEST
 
 START_TEST(check_kinds_of_backends)
 {
-	/* Some of these are not built yet, and say so as well. */
 	static const struct unit_config_row rows[] = {
 		{ "[route a]\nPath=/\nAction=proxy\nBackend=b\n[backend b]\nAddress=unix:/a\n"
 		  "Protocol=stream\nKeepAliveInterval=1\n",

@@ -154,7 +154,7 @@ docs_uncommented(const char *text)
 START_TEST(docs_sample_file_uncommented_is_accepted)
 {
 	char path[] = "/tmp/wsrelayd-docs-XXXXXX";
-	/* Not built yet, or not used: what a reader of the sample would set as well. */
+	/* Not used: what a reader of the sample would set as well. */
 	static const struct config_set sets[] = { { "listen.main.HTTP2=no" }, { "route.x.Path=/x" },
 		{ "route.x.Action=forward" }, { "route.x.Backend=app" } };
 	struct buf file, text;

@@ -58,26 +58,19 @@ START_TEST(keys_defaults_parse)
 		const struct config_key *k = &config_keys[i];
 		union keys_base base;
 		const char *why;
-		struct buf b;
 
 		memset(&base, 0, sizeof(base));
-		buf_init(&b, 1000);
 		if (k->def[0] == '\0')
 			continue;
 		ck_assert_msg(
 		    config_value_set(k, &base, span_from_str(k->def), &why) == CONFIG_VALUE_OK,
 		    "%s", k->name);
-		/* assign.c compares what is not built with the default as it is written */
-		ck_assert_int_eq(config_value_format(k, &base, &b), 0);
-		if (k->unbuilt != NULL)
-			ck_assert_msg(span_eq(buf_span(&b), span_from_str(k->def)), "%s", k->name);
-		buf_clear(&b);
 		config_value_clear(k, &base);
 	}
 }
 END_TEST
 
-START_TEST(keys_examples_and_what_is_built_parse)
+START_TEST(keys_examples_parse)
 {
 	for (size_t i = 0; i < config_keys_n; i++) {
 		const struct config_key *k = &config_keys[i];
@@ -90,33 +83,7 @@ START_TEST(keys_examples_and_what_is_built_parse)
 				CONFIG_VALUE_OK,
 			    "%s", k->name);
 		config_value_clear(k, &base);
-		ck_assert_msg(k->built == NULL || k->unbuilt != NULL, "%s", k->name);
-		for (const char *w = k->built; w != NULL && *w != '\0';) {
-			size_t n = strcspn(w, " ");
-
-			ck_assert_msg(config_key_is_list(k) ||
-				config_value_set(k, &base, (struct span){ w, n }, &why) ==
-				    CONFIG_VALUE_OK,
-			    "%s", k->name);
-			w += n;
-			w += strspn(w, " ");
-		}
 	}
-}
-END_TEST
-
-START_TEST(keys_default_in_force_is_built)
-{
-	struct config_key k = { .name = "x", .def = "yes", .unbuilt = "it", .built = "no off" };
-
-	ck_assert(span_eq(config_key_default(&k), SPAN_LIT("no")));
-	k.built = "off yes";
-	ck_assert(span_eq(config_key_default(&k), SPAN_LIT("yes")));
-	k.unbuilt = NULL;
-	k.built = "no";
-	ck_assert(span_eq(config_key_default(&k), SPAN_LIT("yes")));
-	k.def = "";
-	ck_assert_uint_eq(config_key_default(&k).n, 0);
 }
 END_TEST
 
@@ -173,19 +140,6 @@ START_TEST(keys_nearest_is_always_there)
 }
 END_TEST
 
-START_TEST(keys_words_are_listed)
-{
-	char out[40];
-
-	ck_assert_str_eq(config_words_listed("a", out, sizeof(out)), "a");
-	ck_assert_str_eq(config_words_listed("a b", out, sizeof(out)), "a or b");
-	ck_assert_str_eq(config_words_listed("a b c", out, sizeof(out)), "a, b or c");
-	ck_assert(config_word_in("aa bb", SPAN_LIT("BB")));
-	ck_assert(!config_word_in("aa bb", SPAN_LIT("b")));
-	ck_assert(!config_word_in("", SPAN_LIT("b")));
-}
-END_TEST
-
 int
 main(void)
 {
@@ -193,12 +147,10 @@ main(void)
 		keys_have_names_of_their_own,
 		keys_are_complete,
 		keys_defaults_parse,
-		keys_examples_and_what_is_built_parse,
-		keys_default_in_force_is_built,
+		keys_examples_parse,
 		keys_are_found_without_regard_to_case,
 		keys_distance_counts_edits,
 		keys_nearest_is_always_there,
-		keys_words_are_listed,
 	};
 
 	return unit_run("keys", cases, UNIT_COUNT(cases));
