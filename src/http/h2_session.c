@@ -245,6 +245,9 @@ h2_on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg)
 	h2s->error = error;
 	h2c->n_streams--;
 	h2_pend(h2s, H2P_CLOSED);
+	/* One past a limit was told: only now, as some clients look at no response behind a GOAWAY. */
+	if (h2c->c.refuse != 0 && h2c->goaway != H2_GOAWAY_FINAL)
+		h2_goaway_final(h2c);
 	return 0;
 }
 

@@ -269,7 +269,6 @@ h2_stream_request(struct h2_stream *h2s)
 	if (status == 0 && h2c->c.refuse != 0) {
 		status = h2c->c.refuse;
 		why = http_refusal_why(status);
-		h2_goaway_final(h2c);
 	}
 	if (status != 0)
 		h2_stream_refuse(h2s, &r, status, why);

@@ -204,6 +204,14 @@ class H2:
         self.flush()
         self.wait(lambda: self.events["RemoteSettingsChanged"], "SETTINGS of the server")
 
+    def watch_frames(self):
+        """A list that gets the kind of each frame that comes from now on."""
+        seen = []
+        table = self.c._frame_dispatch_table
+        for kind, take in list(table.items()):
+            table[kind] = lambda frame, take=take: (seen.append(type(frame).__name__), take(frame))[1]
+        return seen
+
     # ---- bytes
 
     @contextlib.contextmanager
