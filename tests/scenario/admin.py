@@ -606,7 +606,7 @@ def end_with_lazy_clients(t, workers, count):
 
 def test_admin_an_end_finds_clients_that_do_not_read(t):
     # more than the kernel takes of an answer
-    count = 1500
+    count = 3000
     if not raise_open_files(2 * count + 500):
         t.skip("too few open files are allowed")
     for workers in (1, 2):
