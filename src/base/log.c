@@ -294,6 +294,7 @@ log_lets(struct log *log, enum log_level level, const void *kind, struct span te
 	return may;
 }
 
+__attribute__((format(printf, 4, 0)))
 static void
 log_vput(struct log *log, enum log_level level, const void *kind, const char *fmt, va_list ap)
 {

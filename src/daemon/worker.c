@@ -3,8 +3,7 @@
  *
  * Where there is more than one, each is a thread.  The only one needs none: it shares the main thread and its loop,
  * which saves the handing over of connections, and what the kernel asks of a process with two threads: a reference
- * on the table of descriptors for each call (2 % of a small message's cost, by a relay with and without a second
- * thread that sleeps).
+ * on the table of descriptors for each call (docs/performance.md).
  */
 #include <errno.h>
 #include <pthread.h>
