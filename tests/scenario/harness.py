@@ -306,6 +306,20 @@ class Daemon:
     def cpu_seconds(self):
         return cpu_seconds(self.pid)
 
+    def wait_quiet(self):
+        """Until it has done nothing for half a second: all that it could do is done."""
+        last = [None, 0.0]
+
+        def quiet():
+            now = time.monotonic()
+            tasks = pathlib.Path(f"/proc/{self.pid}/task").glob("*/stat")
+            runs = any(stat.read_text().rsplit(")", 1)[1].split()[0] == "R" for stat in tasks)
+            if runs or self.cpu_seconds() != last[0]:
+                last[:] = self.cpu_seconds(), now
+            return now - last[1] > 0.5
+
+        wait(quiet, timeout=30, what="the daemon to be quiet")
+
     def open_files(self):
         return open_files(self.pid)
 

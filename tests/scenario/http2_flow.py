@@ -337,7 +337,7 @@ def test_http2_little_waits_in_the_kernel(t):
     echo = client.open_ws("/ws")
     bulk = client.request("/files/a.bin", wait=False)
     client.wait(lambda: len(bulk.buffer) > MIB, "the file")
-    time.sleep(0.3)  # the buffers fill
+    daemon.wait_quiet()  # the buffers are full
     before = len(bulk.buffer)
     echo.text("small")
     echo.expect(TEXT, "small")

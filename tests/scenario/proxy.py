@@ -222,7 +222,7 @@ def test_proxy_a_reader_that_stalls_costs_no_memory(t):
         front = wire2.H2(t, daemon.port("main"))
         front.hold_windows = True
         stalled.append((front, front.request("/pour?200", wait=False)))
-    time.sleep(1)
+    daemon.wait_quiet()
     if not t.sanitized:
         assert daemon.rss_kib() - before < 12 * 1024, f"{before} KiB before, {daemon.rss_kib()} KiB now"
     equal(len(stalled[0].read_response(timeout=30).body), 200 * 65536)
