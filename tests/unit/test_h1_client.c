@@ -1511,63 +1511,56 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("h1_client");
-	TCase *tc = tcase_create("h1_client");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	const struct unit_case cases[] = {
+		{ h1_client_sends_websocket_request_exactly, 1 },
+		{ h1_client_sends_plain_request_exactly, 1 },
+		{ h1_client_keeps_an_empty_query, 1 },
+		{ h1_client_makes_a_fresh_key_each_time, 1 },
+		{ h1_client_refuses_unclean_spans, 1 },
+		{ h1_client_refuses_a_head_that_is_too_large, 1 },
+		{ h1_client_opens_a_websocket, 1 },
+		{ h1_client_hands_up_bytes_behind_the_101, 1 },
+		{ h1_client_takes_fields_in_any_case_and_lists, 1 },
+		{ h1_client_refuses_bad_switches, UNIT_COUNT(bad_switches) },
+		{ h1_client_refuses_switch_without_being_asked, 1 },
+		{ h1_client_refuses_an_endless_head, 1 },
+		{ h1_client_passes_over_interim_responses, 1 },
+		{ h1_client_reads_a_switch_split_anywhere, 1 },
+		{ h1_client_hands_up_bodies, 1 },
+		{ h1_client_hands_up_bodies_in_pieces, UNIT_COUNT(bodies) },
+		{ h1_client_tells_how_a_body_broke, 1 },
+		{ h1_client_tells_of_a_backend_that_leaves, 1 },
+		{ h1_client_tells_of_a_broken_connection, 1 },
+		{ h1_client_hands_up_the_end_of_a_websocket, 1 },
+		{ h1_client_tells_of_a_reset_by_the_peer, 3 },
+		{ h1_client_tells_of_a_broken_connection_after_the_end, 1 },
+		{ h1_client_gives_up_on_a_silent_backend, 1 },
+		{ h1_client_has_no_limit_after_the_head, 1 },
+		{ h1_client_waits_forever_when_told_so, 1 },
+		{ h1_client_keeps_bytes_of_a_held_stream, 1 },
+		{ h1_client_reads_the_head_of_a_held_stream, 1 },
+		{ h1_client_minds_a_hold_after_the_release, 1 },
+		{ h1_client_forgets_kept_bytes_of_a_closed_stream, 2 },
+		{ h1_client_holds_within_a_body, 2 },
+		{ h1_client_holds_and_releases_within_bytes, 1 },
+		{ h1_client_holds_back_an_empty_body_too, 1 },
+		{ h1_client_asks_for_the_budget, 1 },
+		{ h1_client_keeps_no_more_than_one_read, 1 },
+		{ h1_client_tells_of_room, 1 },
+		{ h1_client_ends_behind_what_is_queued, 1 },
+		{ h1_client_close_flushes_and_reads_on_until_the_peer_ends, 1 },
+		{ h1_client_close_flushes_after_the_peer_ended, 1 },
+		{ h1_client_close_gives_up_lingering, 1 },
+		{ h1_client_close_without_linger_is_at_once, 1 },
+		{ h1_client_close_without_linger_flushes, 1 },
+		{ h1_client_closes_before_the_response, 2 },
+		{ h1_client_may_be_closed_from_within_response, 4 },
+		{ h1_client_may_be_closed_from_within_bytes, 6 },
+		{ h1_client_may_be_closed_from_within_kept_bytes, 2 },
+		{ h1_client_is_no_server, 1 },
+		{ h1_client_survives_start_without_memory, 1 },
+		{ h1_client_survives_without_memory_later, 1 },
+	};
 
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, h1_client_sends_websocket_request_exactly);
-	tcase_add_test(tc, h1_client_sends_plain_request_exactly);
-	tcase_add_test(tc, h1_client_keeps_an_empty_query);
-	tcase_add_test(tc, h1_client_makes_a_fresh_key_each_time);
-	tcase_add_test(tc, h1_client_refuses_unclean_spans);
-	tcase_add_test(tc, h1_client_refuses_a_head_that_is_too_large);
-	tcase_add_test(tc, h1_client_opens_a_websocket);
-	tcase_add_test(tc, h1_client_hands_up_bytes_behind_the_101);
-	tcase_add_test(tc, h1_client_takes_fields_in_any_case_and_lists);
-	tcase_add_loop_test(tc, h1_client_refuses_bad_switches, 0, UNIT_COUNT(bad_switches));
-	tcase_add_test(tc, h1_client_refuses_switch_without_being_asked);
-	tcase_add_test(tc, h1_client_refuses_an_endless_head);
-	tcase_add_test(tc, h1_client_passes_over_interim_responses);
-	tcase_add_test(tc, h1_client_reads_a_switch_split_anywhere);
-	tcase_add_test(tc, h1_client_hands_up_bodies);
-	tcase_add_loop_test(tc, h1_client_hands_up_bodies_in_pieces, 0, UNIT_COUNT(bodies));
-	tcase_add_test(tc, h1_client_tells_how_a_body_broke);
-	tcase_add_test(tc, h1_client_tells_of_a_backend_that_leaves);
-	tcase_add_test(tc, h1_client_tells_of_a_broken_connection);
-	tcase_add_test(tc, h1_client_hands_up_the_end_of_a_websocket);
-	tcase_add_loop_test(tc, h1_client_tells_of_a_reset_by_the_peer, 0, 3);
-	tcase_add_test(tc, h1_client_tells_of_a_broken_connection_after_the_end);
-	tcase_add_test(tc, h1_client_gives_up_on_a_silent_backend);
-	tcase_add_test(tc, h1_client_has_no_limit_after_the_head);
-	tcase_add_test(tc, h1_client_waits_forever_when_told_so);
-	tcase_add_test(tc, h1_client_keeps_bytes_of_a_held_stream);
-	tcase_add_test(tc, h1_client_reads_the_head_of_a_held_stream);
-	tcase_add_test(tc, h1_client_minds_a_hold_after_the_release);
-	tcase_add_loop_test(tc, h1_client_forgets_kept_bytes_of_a_closed_stream, 0, 2);
-	tcase_add_loop_test(tc, h1_client_holds_within_a_body, 0, 2);
-	tcase_add_test(tc, h1_client_holds_and_releases_within_bytes);
-	tcase_add_test(tc, h1_client_holds_back_an_empty_body_too);
-	tcase_add_test(tc, h1_client_asks_for_the_budget);
-	tcase_add_test(tc, h1_client_keeps_no_more_than_one_read);
-	tcase_add_test(tc, h1_client_tells_of_room);
-	tcase_add_test(tc, h1_client_ends_behind_what_is_queued);
-	tcase_add_test(tc, h1_client_close_flushes_and_reads_on_until_the_peer_ends);
-	tcase_add_test(tc, h1_client_close_flushes_after_the_peer_ended);
-	tcase_add_test(tc, h1_client_close_gives_up_lingering);
-	tcase_add_test(tc, h1_client_close_without_linger_is_at_once);
-	tcase_add_test(tc, h1_client_close_without_linger_flushes);
-	tcase_add_loop_test(tc, h1_client_closes_before_the_response, 0, 2);
-	tcase_add_loop_test(tc, h1_client_may_be_closed_from_within_response, 0, 4);
-	tcase_add_loop_test(tc, h1_client_may_be_closed_from_within_bytes, 0, 6);
-	tcase_add_loop_test(tc, h1_client_may_be_closed_from_within_kept_bytes, 0, 2);
-	tcase_add_test(tc, h1_client_is_no_server);
-	tcase_add_test(tc, h1_client_survives_start_without_memory);
-	tcase_add_test(tc, h1_client_survives_without_memory_later);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_cases("h1_client", cases, UNIT_COUNT(cases), NULL, NULL);
 }

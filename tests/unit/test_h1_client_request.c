@@ -539,33 +539,26 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("h1_client_request");
-	TCase *tc = tcase_create("h1_client_request");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	const struct unit_case cases[] = {
+		{ h1_client_request_frames_a_body_of_known_length, 1 },
+		{ h1_client_request_says_that_a_body_is_empty, 1 },
+		{ h1_client_request_chunks_a_body_of_unknown_length, 1 },
+		{ h1_client_request_sends_trailers_behind_a_chunked_body, 1 },
+		{ h1_client_request_hands_up_trailers_of_the_response, 1 },
+		{ h1_client_request_may_be_closed_in_its_trailers, 1 },
+		{ h1_client_request_trailers_without_memory, 1 },
+		{ h1_client_request_refuses_a_body_in_a_handshake, 1 },
+		{ h1_client_request_never_sends_another_length_than_it_told, 2 },
+		{ h1_client_request_tells_interim_responses, 1 },
+		{ h1_client_request_bounds_interim_responses, 1 },
+		{ h1_client_request_tells_of_room_before_the_response, 1 },
+		{ h1_client_request_response_timeout_waits_for_the_body, 1 },
+		{ h1_client_request_reads_an_early_answer, 1 },
+		{ h1_client_request_knows_whether_an_answer_began, 2 },
+		{ h1_client_request_keeps_what_can_be, UNIT_COUNT(ends) },
+		{ h1_client_request_serves_another_one_on_a_kept_connection, 1 },
+		{ h1_client_request_tells_when_a_kept_connection_ends, 2 },
+	};
 
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, h1_client_request_frames_a_body_of_known_length);
-	tcase_add_test(tc, h1_client_request_says_that_a_body_is_empty);
-	tcase_add_test(tc, h1_client_request_chunks_a_body_of_unknown_length);
-	tcase_add_test(tc, h1_client_request_sends_trailers_behind_a_chunked_body);
-	tcase_add_test(tc, h1_client_request_hands_up_trailers_of_the_response);
-	tcase_add_test(tc, h1_client_request_may_be_closed_in_its_trailers);
-	tcase_add_test(tc, h1_client_request_trailers_without_memory);
-	tcase_add_test(tc, h1_client_request_refuses_a_body_in_a_handshake);
-	tcase_add_loop_test(tc, h1_client_request_never_sends_another_length_than_it_told, 0, 2);
-	tcase_add_test(tc, h1_client_request_tells_interim_responses);
-	tcase_add_test(tc, h1_client_request_bounds_interim_responses);
-	tcase_add_test(tc, h1_client_request_tells_of_room_before_the_response);
-	tcase_add_test(tc, h1_client_request_response_timeout_waits_for_the_body);
-	tcase_add_test(tc, h1_client_request_reads_an_early_answer);
-	tcase_add_loop_test(tc, h1_client_request_knows_whether_an_answer_began, 0, 2);
-	tcase_add_loop_test(tc, h1_client_request_keeps_what_can_be, 0, UNIT_COUNT(ends));
-	tcase_add_test(tc, h1_client_request_serves_another_one_on_a_kept_connection);
-	tcase_add_loop_test(tc, h1_client_request_tells_when_a_kept_connection_ends, 0, 2);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_cases("h1_client_request", cases, UNIT_COUNT(cases), NULL, NULL);
 }

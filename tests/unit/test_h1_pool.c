@@ -349,26 +349,19 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("h1_pool");
-	TCase *tc = tcase_create("h1_pool");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	const struct unit_case cases[] = {
+		{ h1_pool_gives_what_waited_last_by_address, 1 },
+		{ h1_pool_takes_no_connection_that_is_not_fit, 1 },
+		{ h1_pool_notices_that_a_connection_is_dead, 2 },
+		{ h1_pool_drops_a_connection_that_says_something, 2 },
+		{ h1_pool_keeps_so_many_for_an_address, 1 },
+		{ h1_pool_tells_what_waits_no_more, 1 },
+		{ h1_pool_sweeps_what_is_pointed_out, 1 },
+		{ h1_pool_believes_the_backend_how_long_it_keeps, 1 },
+		{ h1_pool_ends_what_waits_too_long, 1 },
+		{ h1_pool_closes_all_at_its_end, 1 },
+		{ h1_pool_survives_without_memory, 1 },
+	};
 
-	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, h1_pool_gives_what_waited_last_by_address);
-	tcase_add_test(tc, h1_pool_takes_no_connection_that_is_not_fit);
-	tcase_add_loop_test(tc, h1_pool_notices_that_a_connection_is_dead, 0, 2);
-	tcase_add_loop_test(tc, h1_pool_drops_a_connection_that_says_something, 0, 2);
-	tcase_add_test(tc, h1_pool_keeps_so_many_for_an_address);
-	tcase_add_test(tc, h1_pool_tells_what_waits_no_more);
-	tcase_add_test(tc, h1_pool_sweeps_what_is_pointed_out);
-	tcase_add_test(tc, h1_pool_believes_the_backend_how_long_it_keeps);
-	tcase_add_test(tc, h1_pool_ends_what_waits_too_long);
-	tcase_add_test(tc, h1_pool_closes_all_at_its_end);
-	tcase_add_test(tc, h1_pool_survives_without_memory);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_cases("h1_pool", cases, UNIT_COUNT(cases), NULL, NULL);
 }

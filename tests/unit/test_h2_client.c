@@ -912,51 +912,38 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const cases[] = {
-		h2_client_sends_extended_connect,
-		h2_client_waits_for_the_settings,
-		h2_client_shows_heads,
-		h2_client_is_refused_without_connect_protocol,
-		h2_client_hands_up_other_answers_whole,
-		h2_client_passes_over_interim_answers,
-		h2_client_knows_who_speaks_no_http2,
-		h2_client_tells_of_a_server_that_leaves,
-		h2_client_gives_up_on_a_silent_server,
-		h2_client_refuses_unclean_requests,
-		h2_client_carries_bytes_both_ways,
-		h2_client_minds_the_servers_window,
-		h2_client_holds_back_no_more_than_a_window,
-		h2_client_keeps_bytes_of_a_held_stream,
-		h2_client_asks_for_the_budget,
-		h2_client_tells_of_the_end_and_may_write_on,
-		h2_client_tells_of_the_end_behind_what_is_held,
-		h2_client_tells_of_a_reset,
-		h2_client_tells_of_a_reset_before_the_answer,
-		h2_client_stays_when_the_server_says_goaway,
-		h2_client_tells_of_a_broken_protocol,
-		h2_client_ends_behind_what_is_queued,
-		h2_client_close_flushes_and_says_goaway,
-		h2_client_lingers_no_longer_than_the_loop,
-		h2_client_abort_resets_the_stream,
-		h2_client_is_no_server,
-		h2_client_survives_start_without_memory,
+	const struct unit_case cases[] = {
+		{ h2_client_sends_extended_connect, 1 },
+		{ h2_client_waits_for_the_settings, 1 },
+		{ h2_client_shows_heads, 1 },
+		{ h2_client_is_refused_without_connect_protocol, 1 },
+		{ h2_client_hands_up_other_answers_whole, 1 },
+		{ h2_client_passes_over_interim_answers, 1 },
+		{ h2_client_knows_who_speaks_no_http2, 1 },
+		{ h2_client_tells_of_a_server_that_leaves, 1 },
+		{ h2_client_gives_up_on_a_silent_server, 1 },
+		{ h2_client_refuses_unclean_requests, 1 },
+		{ h2_client_carries_bytes_both_ways, 1 },
+		{ h2_client_minds_the_servers_window, 1 },
+		{ h2_client_holds_back_no_more_than_a_window, 1 },
+		{ h2_client_keeps_bytes_of_a_held_stream, 1 },
+		{ h2_client_asks_for_the_budget, 1 },
+		{ h2_client_tells_of_the_end_and_may_write_on, 1 },
+		{ h2_client_tells_of_the_end_behind_what_is_held, 1 },
+		{ h2_client_tells_of_a_reset, 1 },
+		{ h2_client_tells_of_a_reset_before_the_answer, 1 },
+		{ h2_client_stays_when_the_server_says_goaway, 1 },
+		{ h2_client_tells_of_a_broken_protocol, 1 },
+		{ h2_client_ends_behind_what_is_queued, 1 },
+		{ h2_client_close_flushes_and_says_goaway, 1 },
+		{ h2_client_lingers_no_longer_than_the_loop, 1 },
+		{ h2_client_abort_resets_the_stream, 1 },
+		{ h2_client_is_no_server, 1 },
+		{ h2_client_survives_start_without_memory, 1 },
+		{ h2_client_may_be_closed_from_within, 4 },
+		{ h2_client_may_be_closed_from_within_kept_bytes, 2 },
+		{ h2_client_survives_without_memory_later, 4 },
 	};
-	Suite *suite = suite_create("h2_client");
-	TCase *tc = tcase_create("h2_client");
-	SRunner *runner;
-	int failed;
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, begin, finish);
-	for (size_t i = 0; i < UNIT_COUNT(cases); i++)
-		tcase_add_test(tc, cases[i]);
-	tcase_add_loop_test(tc, h2_client_may_be_closed_from_within, 0, 4);
-	tcase_add_loop_test(tc, h2_client_may_be_closed_from_within_kept_bytes, 0, 2);
-	tcase_add_loop_test(tc, h2_client_survives_without_memory_later, 0, 4);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_cases("h2_client", cases, UNIT_COUNT(cases), begin, finish);
 }

@@ -87,19 +87,11 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("json");
-	TCase *tc = tcase_create("json");
-	SRunner *sr;
-	int failed;
+	const TTest *const cases[] = {
+		json_strings,
+		json_members,
+		json_says_when_it_is_full,
+	};
 
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, json_strings);
-	tcase_add_test(tc, json_members);
-	tcase_add_test(tc, json_says_when_it_is_full);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? 0 : 1;
+	return unit_run_with("json", cases, UNIT_COUNT(cases), setup, teardown);
 }

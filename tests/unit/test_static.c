@@ -1131,46 +1131,38 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("static");
-	TCase *tc = tcase_create("static");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	const struct unit_case cases[] = {
+		{ static_serves_a_file, 1 },
+		{ static_serves_head, 1 },
+		{ static_serves_an_empty_file, 1 },
+		{ static_date_is_never_in_the_future, 1 },
+		{ static_finds_files_beneath_the_root_only, 1 },
+		{ static_follows_links_beneath_the_root, 1 },
+		{ static_takes_the_prefix_off, 1 },
+		{ static_redirects_folders, 1 },
+		{ static_knows_get_and_head_only, 1 },
+		{ static_tells_of_files_that_may_not_be_read, 1 },
+		{ static_is_busy_without_descriptors, 1 },
+		{ static_has_nothing_without_a_root, 1 },
+		{ static_minds_conditions, 1 },
+		{ static_conditions_need_a_file, 1 },
+		{ static_tag_changes_with_the_file, 1 },
+		{ static_sends_ranges, 1 },
+		{ static_takes_no_fresh_date_for_a_range, 1 },
+		{ static_streams_a_big_file, 1 },
+		{ static_leaves_the_scratch_alone, 1 },
+		{ static_waits_for_room, 1 },
+		{ static_waits_for_what_is_queued_already, 1 },
+		{ static_breaks_off_a_file_that_shrinks, 1 },
+		{ static_sends_no_more_of_a_file_that_grows, 1 },
+		{ static_ends_with_its_stream, 3 },
+		{ static_gives_up_a_stream_that_takes_no_head, 1 },
+		{ static_gives_up_a_stream_that_takes_no_body, 1 },
+		{ static_drops_a_client_that_takes_nothing, 1 },
+		{ static_never_drops_a_client_when_told_so, 2 },
+		{ static_passes_over_a_body, 1 },
+		{ static_survives_without_memory, 1 },
+	};
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, static_serves_a_file);
-	tcase_add_test(tc, static_serves_head);
-	tcase_add_test(tc, static_serves_an_empty_file);
-	tcase_add_test(tc, static_date_is_never_in_the_future);
-	tcase_add_test(tc, static_finds_files_beneath_the_root_only);
-	tcase_add_test(tc, static_follows_links_beneath_the_root);
-	tcase_add_test(tc, static_takes_the_prefix_off);
-	tcase_add_test(tc, static_redirects_folders);
-	tcase_add_test(tc, static_knows_get_and_head_only);
-	tcase_add_test(tc, static_tells_of_files_that_may_not_be_read);
-	tcase_add_test(tc, static_is_busy_without_descriptors);
-	tcase_add_test(tc, static_has_nothing_without_a_root);
-	tcase_add_test(tc, static_minds_conditions);
-	tcase_add_test(tc, static_conditions_need_a_file);
-	tcase_add_test(tc, static_tag_changes_with_the_file);
-	tcase_add_test(tc, static_sends_ranges);
-	tcase_add_test(tc, static_takes_no_fresh_date_for_a_range);
-	tcase_add_test(tc, static_streams_a_big_file);
-	tcase_add_test(tc, static_leaves_the_scratch_alone);
-	tcase_add_test(tc, static_waits_for_room);
-	tcase_add_test(tc, static_waits_for_what_is_queued_already);
-	tcase_add_test(tc, static_breaks_off_a_file_that_shrinks);
-	tcase_add_test(tc, static_sends_no_more_of_a_file_that_grows);
-	tcase_add_loop_test(tc, static_ends_with_its_stream, 0, 3);
-	tcase_add_test(tc, static_gives_up_a_stream_that_takes_no_head);
-	tcase_add_test(tc, static_gives_up_a_stream_that_takes_no_body);
-	tcase_add_test(tc, static_drops_a_client_that_takes_nothing);
-	tcase_add_loop_test(tc, static_never_drops_a_client_when_told_so, 0, 2);
-	tcase_add_test(tc, static_passes_over_a_body);
-	tcase_add_test(tc, static_survives_without_memory);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_cases("static", cases, UNIT_COUNT(cases), setup, teardown);
 }

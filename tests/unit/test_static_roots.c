@@ -137,20 +137,12 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("static_roots");
-	TCase *tc = tcase_create("static_roots");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	const TTest *const cases[] = {
+		static_roots_keeps_a_root_open_for_a_while,
+		static_roots_follows_a_link_that_was_moved,
+		static_roots_tells_why_there_is_none,
+		static_roots_keeps_so_many,
+	};
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, static_roots_keeps_a_root_open_for_a_while);
-	tcase_add_test(tc, static_roots_follows_a_link_that_was_moved);
-	tcase_add_test(tc, static_roots_tells_why_there_is_none);
-	tcase_add_test(tc, static_roots_keeps_so_many);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_with("static_roots", cases, UNIT_COUNT(cases), setup, teardown);
 }

@@ -232,22 +232,14 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("walk");
-	TCase *tc = tcase_create("walk");
-	SRunner *sr;
-	int failed;
+	const struct unit_case cases[] = {
+		{ walk_sees_all_in_slices_of_any_size, 1 },
+		{ walk_survives_what_comes_and_goes, 200 },
+		{ walk_can_be_given_up, 1 },
+		{ walk_filters, 1 },
+		{ walk_closes_by_id, 1 },
+		{ walk_without_memory, 1 },
+	};
 
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, walk_sees_all_in_slices_of_any_size);
-	tcase_add_loop_test(tc, walk_survives_what_comes_and_goes, 0, 200);
-	tcase_add_test(tc, walk_can_be_given_up);
-	tcase_add_test(tc, walk_filters);
-	tcase_add_test(tc, walk_closes_by_id);
-	tcase_add_test(tc, walk_without_memory);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? 0 : 1;
+	return unit_run_cases("walk", cases, UNIT_COUNT(cases), setup, teardown);
 }

@@ -51,7 +51,8 @@ assert_heard(const struct echo_row *r, size_t i)
 	const char *got = uw_heard(false);
 
 	if (strcmp(got, r->heard) != 0)
-		ck_abort_msg("row %td cut at %zu: heard %s, not %s", r - echo_rows, i, got, r->heard);
+		ck_abort_msg(
+		    "row %td cut at %zu: heard %s, not %s", r - echo_rows, i, got, r->heard);
 }
 
 START_TEST(ws_echo_answers_the_same_however_it_is_split)
@@ -104,8 +105,8 @@ END_TEST
 /* Frames go through as they are, the client's mask too: the same bytes come out, however they came in. */
 START_TEST(ws_relay_passes_frames_unchanged)
 {
-	static const uint8_t back[] = { 0x01, 0x02, 'h', 'i', 0x89, 0x01, 'p', 0x80, 0x00, 0x82, 0x7e, 0x00,
-		0x80 };
+	static const uint8_t back[] = { 0x01, 0x02, 'h', 'i', 0x89, 0x01, 'p', 0x80, 0x00, 0x82,
+		0x7e, 0x00, 0x80 };
 	uint8_t from_app[sizeof(back) + 128];
 
 	memcpy(from_app, back, sizeof(back));
@@ -183,14 +184,19 @@ START_TEST(ws_relay_tells_a_lost_backend)
 		bool reset;
 		const char *heard; /* NULL: the connection is broken off, nothing can be told */
 	} rows[] = {
-		{ STR(""), false, "<1014>" },
-		{ STR(""), true, "<1014>" },
-		{ STR("\x01\x03""abc"), false, "<1014>" },	/* between fragments */
-		{ STR("\x81\x05""ab"), false, NULL },	/* within a frame */
-		{ STR("\x83\x00"), false, "<1014>" },	/* broke the protocol */
-		{ STR("\x81\x82""mask"), false, "<1014>" },	/* masked */
+		{ STR(""), false, "<1014>" }, { STR(""), true, "<1014>" },
+		{ STR("\x01\x03"
+		      "abc"),
+		    false, "<1014>" }, /* between fragments */
+		{ STR("\x81\x05"
+		      "ab"),
+		    false, NULL },		      /* within a frame */
+		{ STR("\x83\x00"), false, "<1014>" }, /* broke the protocol */
+		{ STR("\x81\x82"
+		      "mask"),
+		    false, "<1014>" }, /* masked */
 		{ STR("\x81\x02\xff\xff"), false, "<1014>" },
-		{ STR("\x88\x02\x03\xed"), false, "<1014>" },	/* 1005 on the wire */
+		{ STR("\x88\x02\x03\xed"), false, "<1014>" }, /* 1005 on the wire */
 	};
 
 	uw_setup("", "");
@@ -220,7 +226,7 @@ START_TEST(ws_relay_tells_the_backend_of_a_client_that_vanished)
 	uw_open();
 	uw_give_end(&uw.client);
 	ck_assert_uint_eq(next_frame(&uw.app, &at, true, payload), FIN | WS_CLOSE);
-	ck_assert_str_eq(payload, "\003\351");		/* 1001 */
+	ck_assert_str_eq(payload, "\003\351"); /* 1001 */
 	ck_assert(uw.app.closed && uw.client.closed);
 	uw_drop();
 	/* within a frame only an end without a Close is left */
@@ -298,11 +304,13 @@ START_TEST(ws_drain_closes_at_a_frame_boundary)
 
 	uw_setup("", "");
 	uw_open();
-	uw_give(&uw.app, STR("\x81\x04""ab"));
+	uw_give(&uw.app,
+	    STR("\x81\x04"
+		"ab"));
 	ck_assert(ws_drain(uw.gw->sessions));
 	ck_assert(!ws_drain(uw.gw->sessions));
 	ck_assert_uint_eq(next_frame(&uw.app, &at, true, payload), FIN | WS_CLOSE);
-	ck_assert_uint_eq(uw.client.n, 4);	/* the frame is not over */
+	ck_assert_uint_eq(uw.client.n, 4); /* the frame is not over */
 	uw_give(&uw.app, STR("cd\x81\x01z"));
 	ck_assert_str_eq(uw_heard(false), "T(abcd)<1001>");
 	uw_said.n = 0;
@@ -317,26 +325,17 @@ END_TEST
 int
 main(void)
 {
-	Suite *s = suite_create("ws");
-	TCase *tc = tcase_create("ws");
-	SRunner *r;
-	int failed;
+	const struct unit_case cases[] = {
+		{ ws_echo_answers_the_same_however_it_is_split, UNIT_COUNT(echo_rows) },
+		{ ws_echo_survives_without_memory, 1 },
+		{ ws_relay_passes_frames_unchanged, 1 },
+		{ ws_relay_passes_a_close_and_waits_for_its_answer, 1 },
+		{ ws_relay_tells_a_lost_backend, 1 },
+		{ ws_relay_tells_the_backend_of_a_client_that_vanished, 1 },
+		{ ws_relay_does_not_pass_a_byte_of_a_bad_frame, 1 },
+		{ ws_holds_the_sender_while_the_receiver_does_not_read, 1 },
+		{ ws_drain_closes_at_a_frame_boundary, 1 },
+	};
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, ws_echo_answers_the_same_however_it_is_split, 0,
-	    (int)(sizeof(echo_rows) / sizeof(echo_rows[0])));
-	tcase_add_test(tc, ws_echo_survives_without_memory);
-	tcase_add_test(tc, ws_relay_passes_frames_unchanged);
-	tcase_add_test(tc, ws_relay_passes_a_close_and_waits_for_its_answer);
-	tcase_add_test(tc, ws_relay_tells_a_lost_backend);
-	tcase_add_test(tc, ws_relay_tells_the_backend_of_a_client_that_vanished);
-	tcase_add_test(tc, ws_relay_does_not_pass_a_byte_of_a_bad_frame);
-	tcase_add_test(tc, ws_holds_the_sender_while_the_receiver_does_not_read);
-	tcase_add_test(tc, ws_drain_closes_at_a_frame_boundary);
-	suite_add_tcase(s, tc);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_run_cases("ws", cases, UNIT_COUNT(cases), NULL, NULL);
 }
