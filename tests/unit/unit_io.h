@@ -43,6 +43,27 @@ unit_loop_run(struct loop *l)
 	loop_timer_stop(l, &t);
 }
 
+struct unit_wait {
+	struct loop_timer timer;
+	struct loop *loop;
+};
+
+static inline void
+unit_on_time(struct loop_timer *t)
+{
+	loop_stop(((struct unit_wait *)t)->loop);
+}
+
+/* Run for so long. */
+static inline void
+unit_wait_ms(struct loop *l, uint64_t ms)
+{
+	struct unit_wait w = { .timer.fn = unit_on_time, .loop = l };
+
+	loop_timer_arm(l, &w.timer, loop_now_ms(l) + ms);
+	unit_loop_run(l);
+}
+
 struct unit_turns {
 	struct loop_msg msg;
 	unsigned left;
