@@ -119,6 +119,18 @@ h1_destroy(struct h1_server *h1c, bool reset)
 	loop_object_free_later(h1c->c.t.loop, h1c);
 }
 
+/* Whether bytes of a response are missing, which a FIN would make look whole (RFC 9112 8). */
+static bool
+h1_is_cut_short(const struct h1_server *h1c)
+{
+	const struct h1_http *h = h1c->http;
+
+	if (h == NULL || h->is_websocket)
+		return false;
+	return transport_queued(&h1c->c.t) > 0 ||
+	    (h1c->s.carrier_state == H1_REQUEST && h->responded && !h->response_done);
+}
+
 void
 h1_fail(struct h1_server *h1c, enum stream_error e, const char *why)
 {
@@ -133,16 +145,29 @@ h1_fail(struct h1_server *h1c, enum stream_error e, const char *why)
 		h1c->c.list->handler->refused(
 		    h1c->c.list->handler->arg, http_conn_info(&h1c->c), NULL, 0, why);
 	}
-	h1_destroy(h1c, false);
+	h1_destroy(h1c, h1_is_cut_short(h1c));
+}
+
+/* What waits is the end of a response: a client that takes any of it within an idle connection's time gets all of it. */
+static void
+h1_arm_flush(struct h1_server *h1c)
+{
+	h1c->http->flushing = true;
+	h1c->http->queued = transport_queued(&h1c->c.t);
+	h1_arm(h1c, h1c->c.listen->idle_connection_timeout_ms);
 }
 
 void
 h1_linger(struct h1_server *h1c, uint64_t linger_ms)
 {
+	bool http = h1c->s.carrier_state != H1_WEBSOCKET;
+
 	if (h1c->http == NULL && (h1c->http = h1_http_new(h1c)) == NULL) {
 		h1_destroy(h1c, false);
 		return;
 	}
+	h1c->http->linger_ms = linger_ms;
+	h1c->http->is_websocket |= !http;
 	h1_set_state(h1c, H1_LINGER);
 	loop_later_cancel(h1c->c.t.loop, &h1c->http->task);
 	buf_clear(&h1c->http->stash);
@@ -153,7 +178,10 @@ h1_linger(struct h1_server *h1c, uint64_t linger_ms)
 		return;
 	}
 	transport_want_read(&h1c->c.t, true);
-	h1_arm(h1c, linger_ms);
+	if (http && transport_queued(&h1c->c.t) > 0)
+		h1_arm_flush(h1c);
+	else
+		h1_arm(h1c, linger_ms);
 }
 
 /* Keep bytes that cannot be taken now, and read no more until they are. */
@@ -267,8 +295,11 @@ h1_on_eof(struct h1_server *h1c)
 			h1c->s.ev->end(&h1c->s);
 		break;
 	case H1_LINGER:
+		/* What waits is still sent. */
+		if (transport_queued(&h1c->c.t) == 0)
+			h1_destroy(h1c, false);
+		break;
 	case H1_DEAD:
-		h1_destroy(h1c, false);
 		break;
 	}
 }
@@ -311,11 +342,20 @@ static void
 h1_on_drained(struct transport *t)
 {
 	struct h1_server *h1c = h1_of_transport(t);
+	bool flushed = h1c->http != NULL && h1c->http->flushing;
 
-	if (h1c->s.carrier_state == H1_LINGER && h1c->s.carrier_eof)
+	if (flushed)
+		h1c->http->flushing = false;
+	if (h1c->s.carrier_state == H1_LINGER && h1c->s.carrier_eof) {
 		h1_destroy(h1c, false);
-	else if (h1c->s.ev != NULL && h1c->s.ev->room != NULL)
+	} else if (h1c->s.carrier_state == H1_LINGER && flushed) {
+		h1_arm(h1c, h1c->http->linger_ms);
+	} else if (flushed) {
+		h1c->http->next_wanted = true;
+		h1_later(h1c);
+	} else if (h1c->s.ev != NULL && h1c->s.ev->room != NULL) {
 		h1c->s.ev->room(&h1c->s);
+	}
 }
 
 static void
@@ -331,6 +371,13 @@ h1_on_timer(struct loop_timer *timer)
 	    (struct h1_http *)(void *)((char *)timer - offsetof(struct h1_http, timer));
 	struct h1_server *h1c = h->h1c;
 
+	if (h->flushing) {
+		if (transport_queued(&h1c->c.t) < h->queued)
+			h1_arm_flush(h1c);
+		else
+			h1_destroy(h1c, true);
+		return;
+	}
 	switch ((enum h1_state)h1c->s.carrier_state) {
 	case H1_HEAD:
 		if (h->started || (h->first && !h1c->c.list->draining))
@@ -339,7 +386,7 @@ h1_on_timer(struct loop_timer *timer)
 			h1_linger(h1c, HTTP_LINGER_MS); /* idle */
 		break;
 	case H1_LINGER:
-		h1_destroy(h1c, false);
+		h1_destroy(h1c, h1_is_cut_short(h1c));
 		break;
 	case H1_REQUEST:
 		h1_linger(h1c, HTTP_LINGER_MS); /* the rest of a body did not come */
@@ -361,9 +408,16 @@ h1_next(struct h1_server *h1c)
 		return;
 	}
 	if (h->body != HTTP_BODY_NONE) {
-		/* The short rest of a body that nobody wanted is dropped first. */
+		/* The short rest of a body that nobody wanted is dropped first, beginning with what was held of it. */
 		transport_want_read(&h1c->c.t, true);
 		h1_arm(h1c, HTTP_LINGER_MS);
+		h1_feed_stash(h1c);
+		return;
+	}
+	/* Who sends requests and reads no responses would have us keep them all. */
+	if (transport_queued(&h1c->c.t) > 0) {
+		transport_want_read(&h1c->c.t, false);
+		h1_arm_flush(h1c);
 		return;
 	}
 	h1_set_state(h1c, H1_HEAD);

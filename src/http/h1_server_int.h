@@ -20,7 +20,7 @@ enum h1_state {
 
 /* What HTTP needs and a WebSocket does not. */
 struct h1_http {
-	struct loop_timer timer; /* head, idle, linger: by the state */
+	struct loop_timer timer; /* head, idle, what waits for the client, linger: by the state */
 	struct loop_task task;	 /* flush the head, next request, deliver the stash */
 	struct h1_server *h1c;	 /* borrowed: the owner */
 	struct http1_scan scan;
@@ -30,6 +30,8 @@ struct h1_http {
 	uint64_t body_left;	      /* request body, HTTP_BODY_LENGTH */
 	struct http1_chunked chunked; /* request body, HTTP_BODY_CHUNKED */
 	uint64_t response_left;	      /* response body, HTTP_BODY_LENGTH */
+	uint64_t linger_ms;	      /* once nothing waits any more, H1_LINGER */
+	size_t queued;		      /* what waited when the timer was armed, if flushing */
 	enum http_body body;	      /* NONE once the request's body is over */
 	enum http_body response_body; /* as framed: CHUNKED for an unknown length in 1.1 */
 	char accept[WS_ACCEPT_N + 1];
@@ -37,6 +39,7 @@ struct h1_http {
 	bool started; /* bytes of the next head came */
 	bool keep_alive, is_head, is_websocket, minor0;
 	bool responded, response_done, no_body, released, next_wanted;
+	bool flushing; /* the end of a response waits for the client to take it */
 };
 
 struct h1_server {

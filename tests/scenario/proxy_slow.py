@@ -1,0 +1,143 @@
+"""Clients of HTTP/1.1 that read slowly or not at all, and requests whose body nobody wanted."""
+
+import os
+import socket
+import threading
+
+from harness import FACTOR, alone, equal, flavours, wait
+from wire import connect, request_head
+
+
+def ini(t, backend, listen="", route="/*"):
+    return f"""
+[listen main]
+Address=unix:{t.tmp}/front.sock
+{listen}
+[route app]
+Path={route}
+Action=proxy
+Backend=app
+[backend app]
+Address={backend}
+"""
+
+
+def server(t, answer):
+    """answer(socket) is called in a thread for each connection; returns the address."""
+    path = t.tmp / f"app-{os.urandom(3).hex()}.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    t.at_end(listener.close)
+    listener.bind(str(path))
+    listener.listen(64)
+
+    def serve():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"unix:{path}"
+
+
+def sends_until_the_end(size):
+    """An application that answers with so many bytes, whose end is the connection's."""
+
+    def answer(sock):
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * size)
+        sock.close()
+
+    return answer
+
+
+def test_slow_a_held_body_is_never_the_next_request(t):
+    """The backend refuses while the body waits for it: what waits is dropped as a body, and the connection goes on."""
+    daemon = t.daemon(ini(t, f"unix:{t.tmp}/nobody"), access=True)
+    client = connect(t, t.tmp / "front.sock")
+    smuggled = request_head("GET", "/smuggled")
+    for n in range(3):
+        client.send(request_head("POST", f"/{n}", [("Content-Length", len(smuggled))]) + smuggled)
+        equal(client.read_response().status, 502)
+        client.send(request_head("GET", f"/{n}/next"))
+        equal(client.read_response().status, 502)
+    client.send(request_head("GET", "/last"))
+    equal(client.read_response().status, 502)
+    equal([line["path"] for line in daemon.access(7)], ["/0", "/0/next", "/1", "/1/next", "/2", "/2/next", "/last"])
+
+
+def test_slow_a_held_body_with_pipelined_requests_behind_it(t):
+    daemon = t.daemon(ini(t, f"unix:{t.tmp}/nobody"), access=True)
+    client = connect(t, t.tmp / "front.sock")
+    client.send(request_head("POST", "/a", [("Content-Length", 5)]) + b"hello" + request_head("GET", "/b") * 3)
+    for _ in range(4):
+        equal(client.read_response().status, 502)
+    equal([line["path"] for line in daemon.access(4)], ["/a", "/b", "/b", "/b"])
+
+
+def linger_is_over(t):
+    """Waits as long as a finished connection is read on, by one that is finished now."""
+    other = connect(t, t.tmp / "front.sock")
+    other.send(request_head("GET", "/", [("Connection", "close")], host="nobody"))
+    other.read_response()
+
+    def refused():
+        try:
+            other.sock.send(b"x")
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+
+    wait(refused, what="the end of a connection that lingers")
+
+
+SIZE = 400_000  # more than a socket takes, less than that and BufferLimit
+
+
+def test_slow_the_end_of_a_response_waits_for_its_reader(t):
+    """Of a body that ends with its connection nobody can tell that the end is missing."""
+    other = "[route other]\nHost=nobody\nPath=/\nAction=echo\n"
+    daemon = t.daemon(ini(t, server(t, sends_until_the_end(SIZE))) + other, access=True)
+    clients = []
+    for head in (b"GET / HTTP/1.0\r\nHost: app\r\n\r\n", request_head("GET", "/", [("Connection", "close")], host="app")):
+        clients.append(connect(t, t.tmp / "front.sock"))
+        clients[-1].send(head)
+    equal([line["status"] for line in daemon.access(2)], [200, 200])
+    linger_is_over(t)
+    for client in clients:
+        response = client.read_response()
+        equal((response.status, len(response.body)), (200, SIZE))
+        client.expect_end(reset=False)
+
+
+def test_slow_a_reader_that_never_reads_is_dropped(t):
+    daemon = t.daemon(ini(t, server(t, sends_until_the_end(SIZE)), listen="IdleConnectionTimeout=1s"), access=True)
+    before = daemon.open_files()
+    for head in (b"GET / HTTP/1.0\r\n\r\n", request_head("GET", "/"), request_head("GET", "/") * 3):
+        client = connect(t, t.tmp / "front.sock")
+        client.send(head)
+        equal(daemon.access(1)[0]["status"], 200)
+        wait(lambda: daemon.open_files() <= before, timeout=20, what="the end of the connection")
+        assert len(client.read_all()) < SIZE
+    equal(daemon.access(0), [])
+
+
+@alone
+@flavours("plain")
+def test_slow_pipelined_requests_wait_until_their_responses_are_read(t):
+    """Who sends requests and reads nothing costs no memory, and gets each response when it reads after all."""
+    daemon = t.daemon(ini(t, f"unix:{t.tmp}/nobody", route="/app"))
+    client = connect(t, t.tmp / "front.sock")
+    before = daemon.rss_kib()
+    block, sent = request_head("GET", "/nowhere") * 1000, 0
+    client.sock.settimeout(1 * FACTOR)
+    try:
+        while sent < 64 << 20:
+            sent += client.sock.send(block)
+    except TimeoutError:
+        pass
+    assert sent < 16 << 20, sent
+    assert daemon.rss_kib() - before < 4096, (before, daemon.rss_kib())
+    for _ in range(sent // len(request_head("GET", "/nowhere"))):
+        equal(client.read_response().status, 404)
