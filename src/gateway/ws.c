@@ -38,7 +38,12 @@ ws_send_control(struct ws *w, struct ws_leg *leg, uint8_t opcode, const void *p,
 	    (leg->is_backend && ws_is_raw(w)))
 		return;
 	iov.iov_len = ws_frame_control(frame, opcode, p, n, ws_mask_for(w, leg, mask));
-	stream_write(leg->s, &iov, 1);
+	/* A server ends the connection with the last Close (RFC 6455 7.1.1). */
+	if (opcode == WS_CLOSE && !leg->is_backend &&
+	    (leg->flags & (LEG_CLOSE_CAME | LEG_BROKEN)) != 0)
+		stream_write_end(leg->s, &iov, 1);
+	else
+		stream_write(leg->s, &iov, 1);
 }
 
 void

@@ -247,6 +247,18 @@ h1_op_write(struct stream *s, const struct iovec *iov, int n)
 	return h1_write_chunk(h1c, iov, n, bytes);
 }
 
+static int
+h1_op_write_end(struct stream *s, const struct iovec *iov, int n)
+{
+	int ret;
+
+	if (s->carrier_state == H1_WEBSOCKET)
+		return transport_write_fin(&h1_of_stream(s)->c.t, iov, n);
+	ret = h1_op_write(s, iov, n);
+	s->ops->end(s);
+	return ret;
+}
+
 /* The last chunk, with what waits of the head before it. */
 static void
 h1_write_last(struct h1_server *h1c, struct span last)
@@ -371,6 +383,7 @@ const struct stream_ops h1_ops = {
 	.inform = h1_op_inform,
 	.accept = h1_op_accept,
 	.write = h1_op_write,
+	.write_end = h1_op_write_end,
 	.trailers = h1_op_trailers,
 	.end = h1_op_end,
 	.close = h1_op_close,

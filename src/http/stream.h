@@ -124,6 +124,7 @@ struct stream_ops {
 	    size_t n_fields);
 	int (*accept)(struct stream *s, const struct http_field *field, size_t n_fields);
 	int (*write)(struct stream *s, const struct iovec *iov, int n);
+	int (*write_end)(struct stream *s, const struct iovec *iov, int n);	/* NULL: write, then end */
 	void (*trailers)(struct stream *s, const struct http_field *field, size_t n_fields);
 	void (*end)(struct stream *s);
 	void (*close)(struct stream *s, uint64_t linger_ms);
@@ -194,6 +195,19 @@ static inline void
 stream_end(struct stream *s)
 {
 	s->ops->end(s);
+}
+
+/* stream_write and then stream_end: both leave in one piece if they can.  Returns as stream_write. */
+static inline int
+stream_write_end(struct stream *s, const struct iovec *iov, int n)
+{
+	int ret;
+
+	if (s->ops->write_end != NULL)
+		return s->ops->write_end(s, iov, n);
+	ret = s->ops->write(s, iov, n);
+	s->ops->end(s);
+	return ret;
 }
 
 /*

@@ -414,15 +414,13 @@ tls_write_piece(struct tls *t, const void *p, size_t n)
 	return TLS_ERROR;
 }
 
-enum tls_status
-tls_write(struct tls *t, const struct iovec *iov, int n_iov)
+/* What tls_write does once out is t's. */
+static enum tls_status
+tls_write_all(struct tls *t, const struct iovec *iov, int n_iov)
 {
 	struct tls_worker *w = t->worker;
 	size_t gathered = 0;
 
-	tls_begin(t, 0);
-	if (t->ended == TLS_ERROR || !t->established)
-		return TLS_ERROR;
 	for (int i = 0; i < n_iov; i++) {
 		const char *p = iov[i].iov_base;
 		size_t left = iov[i].iov_len, n;
@@ -449,6 +447,27 @@ tls_write(struct tls *t, const struct iovec *iov, int n_iov)
 		}
 	}
 	return gathered == 0 ? TLS_OK : tls_write_piece(t, w->gather, gathered);
+}
+
+enum tls_status
+tls_write(struct tls *t, const struct iovec *iov, int n)
+{
+	tls_begin(t, 0);
+	if (t->ended == TLS_ERROR || !t->established)
+		return TLS_ERROR;
+	return tls_write_all(t, iov, n);
+}
+
+enum tls_status
+tls_write_last(struct tls *t, const struct iovec *iov, int n)
+{
+	enum tls_status st = tls_write(t, iov, n);
+
+	if (st == TLS_OK) {
+		(void)SSL_shutdown(t->ssl);
+		ERR_clear_error();
+	}
+	return st;
 }
 
 enum tls_status

@@ -96,6 +96,8 @@ enum tls_status tls_handshake(struct tls *t);	/* TLS_OK: data may have come with
 enum tls_status tls_read(struct tls *t, void *p, size_t size, size_t *n);
 /* All of iov is encrypted, small pieces gathered into full records; TLS_OK or TLS_ERROR. */
 enum tls_status tls_write(struct tls *t, const struct iovec *iov, int n_iov);
+/* The same with close_notify behind it: both are taken with one tls_out. */
+enum tls_status tls_write_last(struct tls *t, const struct iovec *iov, int n_iov);
 enum tls_status tls_close_notify(struct tls *t);
 
 /*

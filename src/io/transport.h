@@ -110,6 +110,12 @@ enum io_status transport_peek(struct transport *t, void *p, size_t size, size_t 
  */
 int transport_write(struct transport *t, const struct iovec *iov, int n);
 
+/*
+ * The same, and transport_fin, in one: of TCP they leave in one segment, of TLS with close_notify in one piece.
+ * Returns as transport_write; on -1 there is no FIN.  Not for packets.
+ */
+int transport_write_fin(struct transport *t, const struct iovec *iov, int n);
+
 /* Bytes that wait for the kernel (with TLS: as encrypted). */
 static inline size_t
 transport_queued(const struct transport *t)

@@ -32,22 +32,23 @@ transport_write_failed(struct transport *t, int err)
 }
 
 static ssize_t
-transport_send_several(struct transport *t, const struct iovec *iov, int n)
+transport_send_several(struct transport *t, const struct iovec *iov, int n, int flags)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
 
-	return sock_sendmsg(t->fd, &m, MSG_NOSIGNAL);
+	return sock_sendmsg(t->fd, &m, flags);
 }
 
 /* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
 static ssize_t
-transport_send(struct transport *t, const struct iovec *iov, int n)
+transport_send(struct transport *t, const struct iovec *iov, int n, int more)
 {
+	int flags = MSG_NOSIGNAL | more;
 	ssize_t sent;
 
 	do {
-		sent = n == 1 ? sock_send(t->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-			      : transport_send_several(t, iov, n);
+		sent = n == 1 ? sock_send(t->fd, iov->iov_base, iov->iov_len, flags)
+			      : transport_send_several(t, iov, n, flags);
 	} while (sent == -1 && errno == EINTR);
 	if (sent == -1 &&
 	    (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM))
@@ -55,14 +56,14 @@ transport_send(struct transport *t, const struct iovec *iov, int n)
 	return sent;
 }
 
-/* Put bytes on the wire behind those that wait. */
+/* Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once. */
 static int
-transport_put(struct transport *t, const struct iovec *iov, int n)
+transport_put(struct transport *t, const struct iovec *iov, int n, int more)
 {
 	ssize_t sent = 0;
 	int i;
 
-	if (t->q == NULL && (sent = transport_send(t, iov, n)) == -1) {
+	if (t->q == NULL && (sent = transport_send(t, iov, n, more)) == -1) {
 		transport_write_failed(t, errno);
 		return -1;
 	}
@@ -110,8 +111,8 @@ transport_put_packet(struct transport *t, const struct iovec *iov)
 	return 0;
 }
 
-int
-transport_put_tls(struct transport *t)
+static int
+transport_put_out(struct transport *t, int more)
 {
 	struct iovec iov;
 	const void *p;
@@ -120,11 +121,17 @@ transport_put_tls(struct transport *t)
 	if (iov.iov_len == 0)
 		return 0;
 	iov.iov_base = (void *)(uintptr_t)p;
-	return transport_put(t, &iov, 1);
+	return transport_put(t, &iov, 1, more);
 }
 
 int
-transport_write(struct transport *t, const struct iovec *iov, int n)
+transport_put_tls(struct transport *t)
+{
+	return transport_put_out(t, 0);
+}
+
+static int
+transport_write_more(struct transport *t, const struct iovec *iov, int n, int more)
 {
 	enum tls_status st;
 
@@ -133,14 +140,33 @@ transport_write(struct transport *t, const struct iovec *iov, int n)
 	if (t->packets)
 		return transport_put_packet(t, iov);
 	if (t->tls == NULL)
-		return transport_put(t, iov, n);
-	st = tls_write(t->tls, iov, n);
-	if (transport_put_tls(t) == -1)
+		return transport_put(t, iov, n, more);
+	st = more != 0 ? tls_write_last(t->tls, iov, n) : tls_write(t->tls, iov, n);
+	if (transport_put_out(t, more) == -1)
 		return -1;
 	if (st != TLS_OK) {
 		transport_break(t, EPROTO);
 		return -1;
 	}
+	return 0;
+}
+
+int
+transport_write(struct transport *t, const struct iovec *iov, int n)
+{
+	return transport_write_more(t, iov, n, 0);
+}
+
+int
+transport_write_fin(struct transport *t, const struct iovec *iov, int n)
+{
+	if (transport_write_more(t, iov, n, MSG_MORE) == -1)
+		return -1;
+	t->fin_wanted = true;
+	t->fin_sent = t->tls != NULL || t->q == NULL; /* of TLS: close_notify, see transport_on_writable */
+	/* By shutdown, not by close: that would send a reset, and nothing else, if something came meanwhile. */
+	if (t->q == NULL)
+		shutdown(t->fd, SHUT_WR);
 	return 0;
 }
 
@@ -214,7 +240,7 @@ transport_flush(struct transport *t)
 		return transport_flush_packets(t);
 	if ((n = outq_peek(t->q, iov, OUTQ_IOV)) == 0)
 		return true;
-	if ((sent = transport_send(t, iov, n)) == -1) {
+	if ((sent = transport_send(t, iov, n, 0)) == -1) {
 		transport_write_failed(t, errno);
 		return false;
 	}

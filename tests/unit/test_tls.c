@@ -131,6 +131,34 @@ START_TEST(tls_close_notify_ends_our_half)
 }
 END_TEST
 
+START_TEST(tls_write_last_has_close_notify_behind_it)
+{
+	struct tls_ctx *c = ut_plain_ctx();
+	SSL_CTX *x = ut_client_ctx();
+	struct iovec iov = { .iov_base = (void *)(uintptr_t) "bye", .iov_len = 3 };
+	struct ut_conn k;
+	const void *p;
+	char got[8];
+	size_t n;
+
+	ut_conn_up(&k, c, x);
+	ck_assert_int_eq(tls_write_last(k.t, &iov, 1), TLS_OK);
+	/* Both records with one tls_out. */
+	tls_out(k.t, &p, &n);
+	ck_assert_int_eq(send(k.fd, p, n, 0), (ssize_t)n);
+	ck_assert_uint_eq(ut_client_read(&k, got, 8), 3);
+	ck_assert_uint_eq(ut_client_read(&k, got, 8), 0);
+	ck_assert_int_eq(SSL_get_shutdown(k.c), SSL_RECEIVED_SHUTDOWN);
+	ck_assert_int_eq(tls_write_last(k.t, &iov, 1), TLS_ERROR);
+	ut_conn_close(&k);
+	ut_conn_open(&k, c, x);
+	ck_assert_int_eq(tls_write_last(k.t, &iov, 1), TLS_ERROR); /* before the handshake */
+	ut_conn_close(&k);
+	SSL_CTX_free(x);
+	tls_ctx_unref(c);
+}
+END_TEST
+
 START_TEST(tls_names_what_breaks_a_handshake)
 {
 	static const struct { const char *bytes, *why; } v[] = {
@@ -667,6 +695,7 @@ main(void)
 		tls_tells_close_notify_from_truncation,
 		tls_hands_data_up_before_the_end,
 		tls_close_notify_ends_our_half,
+		tls_write_last_has_close_notify_behind_it,
 		tls_names_what_breaks_a_handshake,
 		tls_tells_that_the_peer_left_in_the_handshake,
 		tls_names_the_alert_of_the_peer,
