@@ -50,7 +50,11 @@ struct h2_stream {
 	union {
 		struct h2_head *head;	/* H2S_HEAD: owned */
 		uint64_t response_left; /* H2S_REQUEST with length_known: of the response's body */
-		uint64_t linger_at_ms;	/* H2S_WEBSOCKET: END_STREAM is awaited until then; 0: no */
+		/*
+		 * Closed by its user: what is left of it is awaited until then; 0: it is not.
+		 * H2S_WEBSOCKET: the peer's END_STREAM; H2S_REQUEST: that it takes more.
+		 */
+		uint64_t linger_at_ms;
 	};
 	int32_t id;
 	uint32_t error;		/* with closed: of RST_STREAM, or NO_ERROR */
@@ -208,6 +212,9 @@ void h2_deliver_run(struct h2_server *h2c); /* the run goes to its stream */
 /* Tell all users. */
 void h2_streams_reset(struct h2_server *h2c, enum stream_error e, const char *why);
 void h2_streams_free(struct h2_server *h2c);
+
+/* A request's stream whose user is gone: the peer has an idle connection's time to take more of what waits. */
+void h2_stream_flushes(struct h2_stream *h2s);
 
 /* Reset those whose time is over. */
 void h2_streams_linger(struct h2_server *h2c, uint64_t now_ms);

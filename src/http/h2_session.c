@@ -333,6 +333,8 @@ h2_on_stream_sent(struct h2_stream *h2s, const nghttp2_frame *frame)
 		/* What was written after nghttp2 had asked for it. */
 		if (h2_queue_bytes(&h2s->out) > 0 || h2s->end_out)
 			h2_session_resume(h2s);
+		if (h2s->s.ev == NULL && h2s->state == H2S_REQUEST && h2s->end_out)
+			h2_stream_flushes(h2s);
 	} else {
 		h2s->end_sent = true;
 		/* A response that is over before its request (RFC 9113 8.1). */

@@ -217,6 +217,26 @@ h2_stream_closed(struct h2_stream *h2s)
 
 /* ---- up: the request */
 
+/* The stream is reset then, if the peer has not done its part. */
+static void
+h2_stream_linger(struct h2_stream *h2s, uint64_t ms)
+{
+	struct h2_server *h2c = h2s->h2c;
+
+	h2s->linger_at_ms = ms == CONFIG_NEVER ? 0 : loop_now_ms(h2c->c.t.loop) + ms;
+	if (h2s->linger_at_ms != 0 &&
+	    (h2c->linger_at_ms == 0 || h2s->linger_at_ms < h2c->linger_at_ms)) {
+		h2c->linger_at_ms = h2s->linger_at_ms;
+		h2_arm(h2c);
+	}
+}
+
+void
+h2_stream_flushes(struct h2_stream *h2s)
+{
+	h2_stream_linger(h2s, h2s->h2c->c.listen->idle_connection_timeout_ms);
+}
+
 /* Refuse what never became a request. */
 static void
 h2_stream_refuse(
@@ -240,6 +260,7 @@ h2_stream_refuse(
 		h2s->end_out = true;
 		if (!h2s->is_head)
 			h2_session_resume(h2s);
+		h2_stream_flushes(h2s);
 	}
 	h2c->c.list->handler->refused(h2c->c.list->handler->arg, http_conn_info(&h2c->c),
 	    r->head != NULL ? r : NULL, status, why);
@@ -476,7 +497,6 @@ static void
 h2_op_close(struct stream *s, uint64_t linger_ms)
 {
 	struct h2_stream *h2s = h2s_of(s);
-	struct h2_server *h2c = h2s->h2c;
 
 	s->holds = 0;
 	h2_stream_drop_in(h2s);
@@ -490,15 +510,20 @@ h2_op_close(struct stream *s, uint64_t linger_ms)
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 	} else if (h2s->state == H2S_REQUEST && h2s->end_sent && !h2s->end_in) {
 		h2_session_reset(h2s, NGHTTP2_NO_ERROR); /* RFC 9113 8.1 */
-	} else if (h2s->state == H2S_WEBSOCKET && !h2s->end_in) {
+	} else if (h2s->state == H2S_WEBSOCKET) {
 		/* A peer that is through has END_STREAM on its way. */
-		h2s->linger_at_ms = loop_now_ms(h2c->c.t.loop) +
-		    (linger_ms != 0 ? linger_ms : HTTP_LINGER_MS);
-		if (h2c->linger_at_ms == 0 || h2s->linger_at_ms < h2c->linger_at_ms) {
-			h2c->linger_at_ms = h2s->linger_at_ms;
-			h2_arm(h2c);
-		}
+		h2_stream_linger(h2s, linger_ms != 0 ? linger_ms : HTTP_LINGER_MS);
+	} else {
+		h2_stream_flushes(h2s);
 	}
+}
+
+/* Whether its user is gone and the peer has something to do: to take what waits, or to end its side. */
+static bool
+h2_stream_lingers(const struct h2_stream *h2s)
+{
+	return h2s->s.ev == NULL && h2s->state != H2S_HEAD && h2s->end_out && !h2s->closed &&
+	    !h2s->reset && h2s->linger_at_ms != 0;
 }
 
 void
@@ -507,8 +532,7 @@ h2_streams_linger(struct h2_server *h2c, uint64_t now_ms)
 	uint64_t next = 0;
 
 	for (struct h2_stream *h2s = h2c->streams; h2s != NULL; h2s = h2s->next) {
-		if (h2s->state != H2S_WEBSOCKET || h2s->linger_at_ms == 0 || h2s->closed ||
-		    h2s->end_in)
+		if (!h2_stream_lingers(h2s))
 			continue;
 		if (h2s->linger_at_ms <= now_ms)
 			h2_session_reset(h2s, NGHTTP2_CANCEL);

@@ -6,10 +6,11 @@ import socket
 import struct
 import time
 
+import proxy_slow
 import wire2
 from harness import alone, equal, flavours, limit, tag, waits
 from http2 import ECHO, forward, ini, static
-from wire import TEXT, Listener
+from wire import CLOSE, TEXT, Listener, close_payload, frame
 from wire2 import CANCEL, ENHANCE_YOUR_CALM, H2, Raw
 
 MIB = 1 << 20
@@ -313,6 +314,78 @@ def test_http2_echo_to_a_peer_that_never_reads(t):
             break
     # the stream's window (65,535 bytes of ours are never given back), and it is an error to send more
     bystander.check(ended=1 if sent > 300_000 else 0)
+
+
+WITHOUT_WINDOW = wire2.settings_payload((wire2.INITIAL_WINDOW_SIZE, 0))
+
+
+def expect_resets(raw, streams):
+    """Each of the streams is reset, in whatever order."""
+    left = set(streams)
+    while left:
+        got = raw.recv_kind(wire2.RST_STREAM, wire2.GOAWAY)
+        assert got is not None and got.kind == wire2.RST_STREAM, f"{got} instead of the resets of {left}"
+        left.discard(got.stream)
+
+
+@waits
+def test_http2_responses_that_nobody_gives_a_window_for(t):
+    """The application is through with its responses, and the client never takes them: they do not wait for ever."""
+    app = proxy_slow.server(t, proxy_slow.sends_until_the_end(200_000))
+    route = f"[route app]\nPath=/app\nAction=proxy\nBackend=app\n[backend app]\nAddress={app}\n"
+    daemon = t.daemon(ini(ECHO + route, listen="IdleConnectionTimeout=2s\n"), access=True)
+    raw = Raw(t, daemon.port("main"), settings=WITHOUT_WINDOW)
+    fields = [(n, "/app" if n == ":path" else v) for n, v in raw.GET]
+    streams = range(1, 40, 2)
+    for number in streams:
+        raw.headers(number, fields)
+    raw.headers(41, raw.WS, wire2.END_HEADERS)
+    raw.headers(43, [(n, "/nowhere" if n == ":path" else v) for n, v in raw.GET])
+    raw.headers(45, [*raw.GET, *[("x-many", "x")] * 110])  # refused before it is a request
+    daemon.access(len(streams) + 2)
+    expect_resets(raw, [*streams, 43, 45])
+    raw.expect_alive()
+
+
+@waits
+def test_http2_websockets_that_nobody_gives_a_window_for(t):
+    """Both sides are through, and what the client was sent stays in our queue."""
+    daemon = t.daemon(ini("[websocket]\nCloseTimeout=1s\n" + ECHO), access=True)
+    raw = Raw(t, daemon.port("main"), settings=WITHOUT_WINDOW)
+    streams = range(1, 40, 2)
+    for number in streams:
+        raw.headers(number, raw.WS, wire2.END_HEADERS)
+        raw.frame(wire2.DATA, 0, number, frame(TEXT, bytes(16000)))
+        raw.frame(wire2.DATA, wire2.END_STREAM, number, frame(CLOSE, close_payload(1000)))
+    daemon.access(len(streams))
+    expect_resets(raw, streams)
+    raw.expect_alive()
+
+
+@waits
+def test_http2_a_slow_reader_gets_its_whole_response(t):
+    app = proxy_slow.server(t, proxy_slow.sends_until_the_end(200_000))
+    route = f"[route app]\nPath=/app\nAction=proxy\nBackend=app\n[backend app]\nAddress={app}\n"
+    daemon = t.daemon(ini(ECHO + route, listen="IdleConnectionTimeout=4s\n"), access=True)
+    raw = Raw(t, daemon.port("main"), settings=WITHOUT_WINDOW)
+    raw.headers(1, [(n, "/app" if n == ":path" else v) for n, v in raw.GET])
+    daemon.access()
+    raw.expect_status(1, 200)
+    raw.frame(wire2.WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 20))
+    left = 200_000
+    for _ in range(5):  # each within the time, all of them not
+        raw.expect_silence(1)
+        raw.frame(wire2.WINDOW_UPDATE, 0, 1, struct.pack(">I", 40_000))
+        part = 0
+        while part < 40_000:
+            got = raw.recv_kind(wire2.DATA, wire2.RST_STREAM, wire2.GOAWAY)
+            assert got.kind == wire2.DATA, got
+            part += len(got.payload)
+        left -= part
+    equal(left, 0)
+    if not got.flags & wire2.END_STREAM:
+        got = raw.recv_kind(wire2.DATA, wire2.RST_STREAM, wire2.GOAWAY)
+    equal((got.kind, got.flags & wire2.END_STREAM), (wire2.DATA, wire2.END_STREAM))
 
 
 @limit(120)
