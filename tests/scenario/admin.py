@@ -15,7 +15,7 @@ import wire2
 from harness import contains, equal, in_threads, limit, raise_open_files, tag, waits
 from supervise import stuck
 from tls import Authority
-from wire import CLOSE, TEXT, Listener, WebSocket, answer_101, connect, open_ws, relayed, request_head, status_of
+from wire import TEXT, Listener, WebSocket, answer_101, connect, open_ws, relayed, request_head, status_of
 
 ROUTES = """
 [listen main]

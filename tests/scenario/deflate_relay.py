@@ -4,7 +4,7 @@ import zlib
 
 import peers
 import pmd
-import raw
+import raw_app
 import wire2
 from harness import equal, in_threads, tag
 from pmd import CLIENT_ALONE, CLIENT_BITS, FIELD, NAME, RSV1, SERVER_ALONE, SERVER_BITS, Side, fields, offer
@@ -379,7 +379,7 @@ def test_deflate_off_offers_nothing_to_the_backend(t):
 def test_deflate_edge_before_raw_backends(t):
     text = pmd.words(5000)
     for protocol, kind in (("stream", "unix"), ("lines", "tcp"), ("packet", "packet")):
-        gateway = raw.Gateway(t, kind, protocol, route="Compression=edge")
+        gateway = raw_app.Gateway(t, kind, protocol, route="Compression=edge")
         client, app = gateway.open(fields=fields(NAME))
         equal(client.response.get(FIELD), NAME)
         side = Side()

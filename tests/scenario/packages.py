@@ -9,7 +9,7 @@ import shlex
 
 import built
 from built import NOBODY, call
-from harness import FACTOR, REPO, contains, equal, flavours, limit, wait
+from harness import REPO, contains, equal, flavours, limit, wait
 from machine import Machine
 
 INI = "/etc/wsrelayd/wsrelayd.ini"

@@ -7,7 +7,6 @@ import threading
 import time
 
 import peers
-import wire2
 from harness import contains, equal, in_threads, limit, tag, wait
 from proxy import Front, begun, fronts, ini, node_app
 from wire import Listener, WebSocket, answer_101, connect, handshake_head, request_head

@@ -11,7 +11,6 @@ import signal
 import threading
 
 import built
-from built import call
 from harness import REPO, contains, equal, flavours, limit, wait
 from machine import Machine
 
