@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "http/h1_server_int.h"
@@ -486,23 +487,22 @@ static const struct http_conn_ops h1_conn_ops = {
 	.abort = h1_abort,
 };
 
-int
-h1_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t n)
-{
-	struct loop *loop = from->t.loop;
-	struct h1_server *h1c;
+_Static_assert(sizeof(struct h1_server) <= HTTP_CONN_ROOM, "there is no room for it");
 
-	if ((h1c = loop_object(loop, sizeof(*h1c))) == NULL)
+int
+h1_server_become(struct http_conn *c, uint64_t deadline_ms, uint8_t *p, size_t n)
+{
+	struct h1_server *h1c = (struct h1_server *)(void *)c;
+	struct h1_http *http;
+
+	if ((http = h1_http_new(h1c)) == NULL)
 		return -1;
-	h1c->c.t.loop = loop;
-	if ((h1c->http = h1_http_new(h1c)) == NULL) {
-		loop_object_free_later(loop, h1c);
-		return -1;
-	}
+	memset((char *)h1c + sizeof(*c), 0, sizeof(*h1c) - sizeof(*c));
+	c->t.ev = &h1_conn_ops.t;
+	h1c->http = http;
 	h1c->s.carrier_state = H1_HEAD;
 	h1c->s.ops = &h1_ops;
-	http_conn_move(&h1c->c, from, &h1_conn_ops);
-	loop_timer_arm(loop, &h1c->http->timer, deadline_ms);
+	loop_timer_arm(c->t.loop, &http->timer, deadline_ms);
 	h1_feed(h1c, p, n);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * What every connection from a client has, whichever version of HTTP it
  * speaks.  Internal to http/: http_server.c makes it, h1_server and h2_server
- * embed it first and take it over.
+ * embed it first and take it over, h1_server where it stands.
  */
 #ifndef HTTP_HTTP_CONN_H
 #define HTTP_HTTP_CONN_H
@@ -89,11 +89,16 @@ http_refusal_retry(unsigned status)
 /* Close the transport, leave the list, call `closed` and drop the snapshot. */
 void http_conn_close(struct http_conn *c, bool reset);
 
+/* The memory of a connection that may become an HTTP/1.1 one where it stands: a loop_object of so many bytes. */
+#define HTTP_CONN_ROOM 168
+
 /*
  * Serve a connection whose handshake is over and whose first bytes are p[0..n) (borrowed for the call, writable,
- * n may be 0); the first request must be there at deadline_ms.  from is moved out of, or on -1 (no memory) as it was.
+ * n may be 0); the first request must be there at deadline_ms.  h1_server_become: the memory behind *c, up to
+ * HTTP_CONN_ROOM, is the HTTP/1.1 connection's from now on, and all of it may be closed when it returns.
+ * h2_server_start: from is moved out of.  On -1 (no memory) everything is as it was.
  */
-int h1_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t n);
+int h1_server_become(struct http_conn *c, uint64_t deadline_ms, uint8_t *p, size_t n);
 int h2_server_start(struct http_conn *from, uint64_t deadline_ms, uint8_t *p, size_t n);
 
 #endif

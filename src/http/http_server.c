@@ -4,8 +4,9 @@
  * A struct http_front lives from the accept to the moment when it is known
  * which version of HTTP is spoken: until the end of the TLS handshake, whose
  * ALPN tells, or in the clear, where HTTP2=yes, until the first bytes are the
- * HTTP/2 preface (RFC 9113 3.4) or differ from it.  A connection that has not
- * sent anything yet costs no more than this struct.
+ * HTTP/2 preface (RFC 9113 3.4) or differ from it.  Most become HTTP/1.1: so a
+ * front stands in memory of that size, and what is only its own is beside it
+ * (struct front_wait), and nothing has to move, in the event loop neither.
  *
  * Where ProxyProtocol=yes all of this comes behind a PROXY header.  Its bytes are looked at in the
  * socket, and only they are taken out of it: what follows may be TLS, which OpenSSL reads by itself.
@@ -40,14 +41,22 @@ struct front_proxy {
 	struct proxy_reader reader;
 };
 
+/* The time limit, of what may become another object meanwhile. */
+struct front_wait {
+	struct loop_timer timer;
+	struct http_front *f;	/* borrowed: the owner */
+};
+
 struct http_front {
 	struct http_conn c;	/* first */
-	struct loop_timer timer;
+	struct front_wait *wait;	/* owned */
 	uint64_t deadline_ms;
 	struct front_proxy *proxy;	/* owned; in FRONT_PROXY only */
 	uint8_t state;
 	uint8_t n;		/* bytes of the preface that came */
 };
+
+_Static_assert(sizeof(struct http_front) <= HTTP_CONN_ROOM, "HTTP/1.1 needs no more");
 
 static struct http_front *
 front_of_conn(struct http_conn *c)
@@ -96,7 +105,7 @@ front_arm(struct http_front *f)
 
 	if (!front_is_idle_in_drain(f) || at_ms > f->deadline_ms)
 		at_ms = f->deadline_ms;
-	loop_timer_arm(f->c.t.loop, &f->timer, at_ms);
+	loop_timer_arm(f->c.t.loop, &f->wait->timer, at_ms);
 }
 
 static void
@@ -110,10 +119,17 @@ front_proxy_free(struct http_front *f)
 }
 
 static void
+front_wait_free(struct loop *loop, struct front_wait *wait)
+{
+	loop_timer_stop(loop, &wait->timer);
+	loop_object_free_later(loop, wait);
+}
+
+static void
 front_free(struct http_front *f)
 {
 	front_proxy_free(f);
-	loop_timer_stop(f->c.t.loop, &f->timer);
+	front_wait_free(f->c.t.loop, f->wait);
 	f->state = FRONT_DEAD;
 	loop_object_free_later(f->c.t.loop, f);
 }
@@ -147,17 +163,19 @@ http_conn_date(struct http_conn *c)
 	return span_from_str(list->date);
 }
 
-/* Hand over what came: p[0..n). */
+/* Hand over what came: p[0..n).  Nobody is in FRONT_PROXY any more.  f may be another object then. */
 static void
 front_hand_over(struct http_front *f, bool http2, uint8_t *p, size_t n)
 {
-	int ret = http2 ? h2_server_start(&f->c, f->deadline_ms, p, n) :
-	    h1_server_start(&f->c, f->deadline_ms, p, n);
+	struct front_wait *wait = f->wait;
+	struct loop *loop = f->c.t.loop;
 
-	if (ret == -1)
-		front_end(f, "out of memory");
-	else
+	if (http2 && h2_server_start(&f->c, f->deadline_ms, p, n) == 0)
 		front_free(f);
+	else if (!http2 && h1_server_become(&f->c, f->deadline_ms, p, n) == 0)
+		front_wait_free(loop, wait);
+	else
+		front_end(f, "out of memory");
 }
 
 /* The handshake is over: ALPN decides (RFC 9113 3.2); without it HTTP/1.1 is spoken. */
@@ -324,8 +342,7 @@ front_on_drained(struct transport *t)
 static void
 front_on_timer(struct loop_timer *timer)
 {
-	struct http_front *f = (struct http_front *)(void *)((char *)timer -
-	    offsetof(struct http_front, timer));
+	struct http_front *f = ((struct front_wait *)(void *)timer)->f;
 	uint8_t *p = loop_scratch(f->c.t.loop);
 
 	if (front_is_idle_in_drain(f)) {
@@ -437,15 +454,18 @@ front_begin(struct http_front *f, struct loop *loop, const struct http_accepted 
 int
 http_server_start(struct loop *loop, struct http_server_list *list, const struct http_accepted *a)
 {
-	struct http_front *f;
+	struct http_front *f = loop_object(loop, HTTP_CONN_ROOM);
+	struct front_wait *wait = loop_object(loop, sizeof(*wait));
 
-	if ((f = loop_object(loop, sizeof(*f))) == NULL) {
+	if (f == NULL || wait == NULL) {
 		close(a->fd);
 		goto fail;
 	}
 	if (front_begin(f, loop, a) == -1)
 		goto fail;
-	f->timer.fn = front_on_timer;
+	f->wait = wait;
+	wait->f = f;
+	wait->timer.fn = front_on_timer;
 	f->c.list = list;
 	f->c.config = a->config;
 	f->c.listen = a->listen;
@@ -466,6 +486,7 @@ http_server_start(struct loop *loop, struct http_server_list *list, const struct
 	return 0;
 fail:
 	loop_object_free_later(loop, f);
+	loop_object_free_later(loop, wait);
 	tls_ctx_unref(a->tls);
 	config_unref(a->config);
 	return -1;
