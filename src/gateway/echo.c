@@ -25,9 +25,10 @@ echo_start(struct gateway *gw, struct stream *s, const struct stream_request *r,
 		struct session_end e = { .by = SESSION_BY_GATEWAY, .reason = "out of memory" };
 
 		session_count_refused(&ss, REFUSED_INTERNAL);
-		e.status = reply_send(s, REPLY_INTERNAL, false, "out of memory");
+		e.status = reply_status(s, REPLY_INTERNAL);
 		session_access(&ss, &e);
 		session_clear(&ss);
+		reply_send(s, REPLY_INTERNAL, false, "out of memory");
 		return;
 	}
 	stream_accept(s, field, n);

@@ -52,7 +52,10 @@ forward_free(struct forward *f)
 	session_free(&f->ss);
 }
 
-/* Write the access line and end everything; the client's stream is closed already, or closes with its end. */
+/*
+ * Write the access line and end everything but the client's stream, which the caller closes behind it: the route may go
+ * with its connection's snapshot.
+ */
 static void
 forward_end(struct forward *f, unsigned status, enum session_side by, const char *reason)
 {
@@ -87,11 +90,14 @@ forward_refusal_text(enum reply kind)
 static void
 forward_refuse(struct forward *f, enum reply kind, const char *why)
 {
+	struct stream *s = f->ss.s;
+
 	if (kind == REPLY_INTERNAL)
 		session_log(&f->ss, LOG_L_WARN, "%s", why);
 	session_count_refused(&f->ss, forward_refusal(kind));
-	forward_end(f, reply_send(f->ss.s, kind, false, forward_refusal_text(kind)),
+	forward_end(f, reply_status(s, kind),
 	    kind == REPLY_INTERNAL ? SESSION_BY_GATEWAY : SESSION_BY_BACKEND, why);
+	reply_send(s, kind, false, forward_refusal_text(kind));
 }
 
 /* To the next address, or the answer is how the last one failed. */
@@ -113,14 +119,23 @@ forward_client_reset(struct stream *s, enum stream_error e, const char *why)
 	forward_end(f, f->status, SESSION_BY_CLIENT, why);
 }
 
+/* A body cut short must not look whole. */
+static void
+forward_break(struct forward *f, enum session_side by, const char *why)
+{
+	struct stream *s = f->ss.s;
+
+	forward_end(f, f->status, by, why);
+	stream_abort(s);
+}
+
 /* The body of a refusal must get on: neither side may keep the connection by doing nothing. */
 static void
 forward_on_timer(struct loop_timer *t)
 {
 	struct forward *f = (struct forward *)(void *)((char *)t - offsetof(struct forward, timer));
 
-	stream_abort(f->ss.s);
-	forward_end(f, f->status, SESSION_BY_GATEWAY, "the response did not get on in time");
+	forward_break(f, SESSION_BY_GATEWAY, "the response did not get on in time");
 }
 
 static void
@@ -288,8 +303,8 @@ forward_on_end(struct stream *b)
 	struct stream *s = f->ss.s;
 
 	stream_end(s);
-	stream_close(s, 2000);
 	forward_end(f, f->status, SESSION_BY_BACKEND, NULL);
+	stream_close(s, 2000);
 }
 
 static void
@@ -299,9 +314,7 @@ forward_on_reset(struct stream *b, enum stream_error e, const char *why)
 
 	f->backend = NULL;
 	if (f->responding) {
-		/* A body cut short must not look whole. */
-		stream_abort(f->ss.s);
-		forward_end(f, f->status, SESSION_BY_BACKEND, why);
+		forward_break(f, SESSION_BY_BACKEND, why);
 		return;
 	}
 	connect_failed(&f->connect, e, why);
@@ -388,7 +401,8 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
 		counter_add(&gateway_count(gw, route)->refused[REFUSED_INTERNAL], 1);
 		session_access_refused(gw, stream_info(s), r, route,
-		    reply_send(s, REPLY_INTERNAL, false, "out of memory"), "out of memory");
+		    reply_status(s, REPLY_INTERNAL), "out of memory");
+		reply_send(s, REPLY_INTERNAL, false, "out of memory");
 		return;
 	}
 	f->start_us = clock_mono_us();

@@ -50,13 +50,12 @@ static void
 gateway_refuse(struct gateway *gw, struct stream *s, const struct stream_request *r,
     const struct config_route *route, enum reply kind, const char *why)
 {
-	struct stream_info info = *stream_info(s);
 	bool head = span_eq(r->head->method, SPAN_LIT("HEAD"));
-	unsigned status = reply_send(s, kind, head, why);
 
 	if (r->ws != WS_REQUEST_NONE || kind == REPLY_NOT_WEBSOCKET)
 		counter_add(&gateway_count(gw, route)->refused[gateway_refusal(kind)], 1);
-	session_access_refused(gw, &info, r, route, status, why);
+	session_access_refused(gw, stream_info(s), r, route, reply_status(s, kind), why);
+	reply_send(s, kind, head, why);
 }
 
 /* A static file's session is over when its response is. */

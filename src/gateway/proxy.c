@@ -122,16 +122,17 @@ proxy_refuse(struct proxy *f, enum reply kind, enum session_side by, const char 
 		[SESSION_BY_BACKEND] = "the application cannot be reached",
 		[SESSION_BY_GATEWAY] = "the gateway cannot pass this request on",
 	};
+	const char *said = kind == REPLY_GATEWAY_TIMEOUT ? "the application did not answer in time"
+							 : texts[by];
+	struct stream *s = f->ss.s;
+	bool head = f->is_head;
 	char text[300];
 
 	snprintf(text, sizeof(text), "%s", why);
 	if (by != SESSION_BY_BACKEND)
 		session_log(&f->ss, LOG_L_INFO, "%s", text);
-	proxy_end(f,
-	    reply_send(f->ss.s, kind, f->is_head,
-		kind == REPLY_GATEWAY_TIMEOUT ? "the application did not answer in time"
-					      : texts[by]),
-	    by, text);
+	proxy_end(f, reply_status(s, kind), by, text);
+	reply_send(s, kind, head, said);
 }
 
 /* ---- what stands still */
@@ -506,11 +507,13 @@ proxy_answer_last(struct proxy *f, const struct http_head *head)
 {
 	bool options = span_eq(head->method, SPAN_LIT("OPTIONS"));
 
+	enum reply kind = options ? REPLY_LAST : REPLY_NOT_IMPLEMENTED;
+	struct stream *s = f->ss.s;
+
+	proxy_end(f, reply_status(s, kind), SESSION_BY_GATEWAY, "Max-Forwards is 0");
 	/* What a request came with is not shown, which TRACE would. */
-	proxy_end(f,
-	    reply_send(f->ss.s, options ? REPLY_LAST : REPLY_NOT_IMPLEMENTED, false,
-		options ? "this is the gateway" : "the gateway does not answer TRACE"),
-	    SESSION_BY_GATEWAY, "Max-Forwards is 0");
+	reply_send(s, kind, false,
+	    options ? "this is the gateway" : "the gateway does not answer TRACE");
 }
 
 void
@@ -521,8 +524,8 @@ proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r
 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
 		session_access_refused(gw, stream_info(s), r, route,
-		    reply_send(s, REPLY_INTERNAL, span_eq(r->head->method, SPAN_LIT("HEAD")),
-			"out of memory"),
+		    reply_status(s, REPLY_INTERNAL), "out of memory");
+		reply_send(s, REPLY_INTERNAL, span_eq(r->head->method, SPAN_LIT("HEAD")),
 		    "out of memory");
 		return;
 	}

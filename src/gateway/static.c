@@ -553,9 +553,9 @@ static_refuse(struct stream *s, const struct static_answer *a, enum static_verdi
     static_done_fn *done, void *arg)
 {
 	const char *why = static_refusals[v].why;
-	unsigned status = reply_send(s, static_refusals[v].kind, a->is_head, why);
 
-	done(arg, status, a->is_head ? 0 : strlen(why) + 1, true);
+	done(arg, reply_status(s, static_refusals[v].kind), a->is_head ? 0 : strlen(why) + 1, true);
+	reply_send(s, static_refusals[v].kind, a->is_head, why);
 }
 
 void

@@ -61,12 +61,24 @@ reply_add(struct stream_response *r, struct http_field *field, const char *name,
 	r->field = field;
 }
 
+static bool
+reply_is_h2(const struct stream *s)
+{
+	return stream_info(s)->http[0] == '2';
+}
+
 unsigned
+reply_status(const struct stream *s, enum reply kind)
+{
+	return reply_is_h2(s) ? reply_kinds[kind].h2 : reply_kinds[kind].h1;
+}
+
+void
 reply_send(struct stream *s, enum reply kind, bool head, const char *why)
 {
 	const struct reply_kind *k = &reply_kinds[kind];
-	bool h2 = stream_info(s)->http[0] == '2';
-	struct stream_response r = { .status = h2 ? k->h2 : k->h1, .close = k->close };
+	bool h2 = reply_is_h2(s);
+	struct stream_response r = { .status = reply_status(s, kind), .close = k->close };
 	struct http_field field[4];
 	struct iovec iov[2] = {
 		{ (void *)(uintptr_t)why, strlen(why) }, { (void *)(uintptr_t)"\n", 1 },
@@ -86,5 +98,4 @@ reply_send(struct stream *s, enum reply kind, bool head, const char *why)
 		stream_write(s, iov, 2);
 	stream_end(s);
 	stream_close(s, 2000);
-	return r.status;
 }

@@ -29,10 +29,13 @@ enum reply {
 
 const char *reply_reason(unsigned status);	/* the standard phrase; "" when unknown */
 
+/* The status that goes with it, by the version that the stream's client speaks. */
+unsigned reply_status(const struct stream *s, enum reply r);
+
 /*
  * Answer and close the stream (stream_close).  why goes into the body, as one plain line. head: the request was a HEAD.
- * Returns the status sent.
+ * The last thing that is done with a request: its connection may go at once, and the snapshot with it.
  */
-unsigned reply_send(struct stream *s, enum reply r, bool head, const char *why);
+void reply_send(struct stream *s, enum reply r, bool head, const char *why);
 
 #endif

@@ -247,3 +247,41 @@ def test_reload_is_refused_whole_when_the_system_refuses_a_part(t):
         backend.expect_nobody(0)
         assert not re.search("^debug:", daemon.log, re.M)
     t.wait(lambda: daemon.open_files() == files, what=f"{files} descriptors, not {daemon.open_files()}")
+
+
+def refuses(t, then):
+    """An application that refuses a handshake with a body of which most is missing; then(connection) is what it does."""
+    listener = Listener(t)
+
+    def serve():
+        conn = listener.accept()
+        conn.read_head()
+        conn.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\n0123456789")
+        then(conn)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.address
+
+
+@tag("tsan")
+def test_reload_while_the_body_of_a_refusal_is_broken_off(t):
+    """The connection that is broken off is the last that has the old snapshot: its access line still needs it."""
+    go = threading.Event()
+    for idle, then, by in (
+        ("1s", lambda conn: go.wait(60), "gateway"),
+        ("60s", lambda conn: go.wait(60) and conn.close(), "backend"),
+    ):
+        go.clear()
+        ini = BASE.replace("Workers=2", "Workers=1") + "[route r]\nHost=r\nPath=/r\nAction=forward\nBackend=b\n"
+        ini = ini.replace("[route ws]", f"IdleConnectionTimeout={idle}\n[route ws]")
+        ini += f"[backend b]\nAddress={refuses(t, then)}\n"
+        daemon = t.daemon(ini, access=True)
+        client = connect(t, daemon.port("main"))
+        client.send(handshake_head("/r", host="r"))
+        equal(client.read_head().line.split()[1], "403")
+        Reloads(t, daemon)(BASE)
+        if by == "backend":
+            go.set()
+        line = daemon.access()[0]
+        equal((line["status"], line["route"], line["closed_by"]), (403, "r", by))
+        go.set()
