@@ -6,7 +6,7 @@ import time
 
 from peers import Wsrelayd
 from proc import Backend, Load, Missing, most_connections, which
-from report import table
+from report import number, table
 from rows import Row
 
 GROUPS = {
@@ -47,27 +47,34 @@ def strace(bench, gateway, row, messages):
 
 
 def syscalls(bench):
-    print("## System calls for each message there and back (strace -c)\n")
-    known = [name for names in GROUPS.values() for name in names]
-    lines = []
-    cases = [("1 WebSocket", {"connections": 1}, 1000), ("100", {}, 20), ("100, 16 KiB", {"size": 16384}, 20),
-             ("100, 1 MiB", {"size": 1 << 20}, 2)]
+    """A table of how many calls each makes; which they are is printed."""
+    cases = [("125 B", {}, 20), ("16 KiB", {"size": 16384}, 20), ("1 MiB", {"size": 1 << 20}, 2)]
+    names = [kind.name for kind in bench.pool.classes if kind.peer and "forward" in kind.works]
+    lines, details = [], []
     try:
         with Backend(bench.folder):
-            for carrier in ("clear", "tls", "h2"):
-                for gateway in bench.pool.able("forward", carrier):
-                    for what, more, messages in cases[:2] if bench.quick else cases:
-                        row = Row("syscalls", "", what, carrier=carrier, **more)
-                        calls = strace(bench, gateway, row, messages)
-                        line = [f"{gateway.name}, {carrier}, {what}", f"{sum(calls.values()):.2f}"]
-                        line += [f"{sum(calls.get(name, 0) for name in names):.2f}" for names in GROUPS.values()]
-                        rest = [f"{name} {each:.2f}" for name, each in sorted(calls.items(), key=lambda c: -c[1])
-                                if name not in known and each >= 0.01]
-                        lines.append(line + [" ".join(rest) or "none"])
+            for carrier, title in (("clear", "in the clear"), ("tls", "TLS"), ("h2", "HTTP/2, TLS")):
+                for what, more, messages in cases[:1] if bench.quick else cases:
+                    row = Row("syscalls", "", what, carrier=carrier, **more)
+                    calls = {gateway.name: strace(bench, gateway, row, messages)
+                             for gateway in bench.pool.able("forward", carrier) if gateway.peer}
+                    lines.append([f"{title}, {what}", *(number(sum(calls[name].values())) if name in calls else ""
+                                                        for name in names)])
+                    details += [detail(f"{name}, {carrier}, {what}", found) for name, found in calls.items()]
     except Missing as missing:
         bench.say(f"system calls are left out: {missing}")
-        return
-    print(table(["", "all", *GROUPS, "other calls"], lines))
+        return None
+    print("## System calls for each message there and back, 100 WebSockets (strace -c)\n")
+    print(table(["", "all", *GROUPS, "other calls"], details))
+    return table(["calls for each message, 100 WebSockets", *names], lines)
+
+
+def detail(title, calls):
+    known = [name for names in GROUPS.values() for name in names]
+    rest = [f"{name} {each:.2f}" for name, each in sorted(calls.items(), key=lambda c: -c[1])
+            if name not in known and each >= 0.01]
+    groups = [f"{sum(calls.get(name, 0) for name in names):.2f}" for names in GROUPS.values()]
+    return [title, f"{sum(calls.values()):.2f}", *groups, " ".join(rest) or "none"]
 
 
 # ---- how evenly workers are loaded
@@ -85,7 +92,7 @@ def watched(daemon):
 
 
 def spread(bench):
-    print(f"## Connections on each of {SPREAD_WORKERS} workers (descriptors in the epoll sets, /proc/PID/fdinfo)\n")
+    """A table of how many connections each worker has got."""
     lines = []
     with Wsrelayd(bench.folder, bench.pool.pem, SPREAD_WORKERS) as daemon:
         row = Row("spread", "", "", work="echo")
@@ -101,4 +108,7 @@ def spread(bench):
             # the main thread's set gets none, and what is parked would be in a set of its own
             each = sorted((k - before.get(fd, 0) for fd, k in after.items()), reverse=True)[:SPREAD_WORKERS]
             lines.append([f"{n} connections"] + [str(k) for k in each])
-    print(table(["", *(f"worker {i + 1}" for i in range(SPREAD_WORKERS))], lines))
+    print(f"## Connections on each of {SPREAD_WORKERS} workers (descriptors in the epoll sets, /proc/PID/fdinfo)\n")
+    found = table(["", *(f"worker {i + 1}" for i in range(SPREAD_WORKERS))], lines)
+    print(found)
+    return found

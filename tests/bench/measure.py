@@ -4,6 +4,7 @@ import contextlib
 import statistics
 import time
 
+from peers import NOT_BEST
 from proc import Backend, Load
 from rows import IdleRow
 
@@ -29,7 +30,7 @@ class Result:
 
     def best(self, ours="wsrelayd", what="cpu"):
         """The name of the best of the others, the null proxy aside."""
-        others = [n for n in getattr(self, what) if n not in (ours, "null proxy")]
+        others = [n for n in getattr(self, what) if n != ours and n not in NOT_BEST]
         return min(others, key=lambda n: self.median(n, what), default=None)
 
 
@@ -89,7 +90,7 @@ class Bench:
         result = Result(row)
         n = min(row.connections, 1000) if self.quick else row.connections
         for kind in self.pool.classes:
-            if row.work not in kind.works or row.carrier not in kind.carriers:
+            if not kind.peer or row.work not in kind.works or row.carrier not in kind.carriers:
                 continue
             if kind.name in self.pool.missing or self.pool.get(kind) is None:
                 continue

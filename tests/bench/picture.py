@@ -1,5 +1,6 @@
 """A picture of some rows, as SVG: bars of what each gateway needs. Made by hand, so that nothing has to be installed."""
 
+from peers import Again
 from report import number
 
 SHOWN = ["clear-125", "clear-16k", "clear-1m", "tls-16k", "tls-1m", "h2-125", "h2-1m", "echo-clear-125", "idle-clear",
@@ -16,7 +17,7 @@ def escape(text):
 
 def panel(result, x, y):
     """One row's bars, and how high they are."""
-    names = sorted(result.cpu, key=result.median)
+    names = sorted((name for name in result.cpu if name != Again.name), key=result.median)
     most = max(result.median(name) for name in names)
     unit = "µs CPU each" if result.row.unit == "µs" else "KiB each"
     lines = [f'<text x="{x}" y="{y + 14}" class="t">{escape(result.row.group)}: {escape(result.row.title)} '
@@ -34,9 +35,11 @@ def panel(result, x, y):
     return lines, at - y + 8
 
 
-def svg(results, caption):
+def of(found):
     """The picture, or None where none of its rows was measured."""
-    by_id = {result.row.id: result for result in results if result.cpu}
+    by_id = {result.row.id: result for result in found.results if result.cpu}
+    facts = found.facts
+    caption = (f"wsrelayd beside others: {facts['date']}, {facts['processors']} x {facts['model']}, {facts['kernel']}")
     shown = [by_id[id_] for id_ in SHOWN if id_ in by_id]
     if not shown:
         return None
