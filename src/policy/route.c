@@ -52,14 +52,28 @@ route_skip_prefix(const char *prefix, struct span path)
 	return at;
 }
 
-/* A segment that is "." or "..", escaped or not. */
+/* The same, where a slash that is escaped, or a backslash, is one to whoever decodes before looking for segments. */
+static unsigned char
+route_next_or_slash(struct span path, size_t *used)
+{
+	unsigned char c = route_next(path, used);
+
+	if (c == '%' && path.n >= 3 && route_hex(path.p[1]) == 2 && route_hex(path.p[2]) == 15) {
+		*used = 3;
+		return '/';
+	}
+	return c == '\\' ? '/' : c;
+}
+
+/* A segment that is "." or "..", escaped or not: whether it leads elsewhere is not the same to every application. */
 static bool
 route_has_dot_segment(struct span path)
 {
 	size_t dots = 0, others = 0, used = 1;
 
 	for (size_t at = 0; at < path.n; at += used) {
-		unsigned char c = route_next((struct span){ path.p + at, path.n - at }, &used);
+		unsigned char c =
+		    route_next_or_slash((struct span){ path.p + at, path.n - at }, &used);
 
 		if (c == '/') {
 			if (others == 0 && (dots == 1 || dots == 2))
