@@ -16,6 +16,18 @@ forwarded_name(enum forwarded_what what)
 	return SPAN_NONE;
 }
 
+/* Applications behind CGI's conventions take an underscore for a hyphen. */
+static bool
+forwarded_name_eq(struct span name, struct span known)
+{
+	if (name.n != known.n)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (span_lower(name.p[i] == '_' ? '-' : name.p[i]) != span_lower(known.p[i]))
+			return false;
+	return true;
+}
+
 bool
 forwarded_is(struct span name)
 {
@@ -25,7 +37,7 @@ forwarded_is(struct span name)
 		SPAN_LIT("Forwarded") };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (span_eq_nocase(name, all[i]))
+		if (forwarded_name_eq(name, all[i]))
 			return true;
 	return false;
 }
