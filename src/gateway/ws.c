@@ -83,8 +83,10 @@ ws_leave(struct ws *w, struct ws_leg *leg, bool abort)
 	if (abort)
 		stream_abort(s);
 	else
-		/* Behind its Close a peer says nothing more (RFC 6455 5.5.1). */
-		stream_close(s, (leg->flags & LEG_CLOSE_CAME) != 0 ? 0 : ws_config(w)->close_timeout_ms);
+		/* Behind its Close a peer says nothing more (RFC 6455 5.5.1), but it may still have to read. */
+		stream_close(s, (leg->flags & LEG_CLOSE_CAME) != 0 && stream_queued(s) == 0
+			? 0
+			: ws_config(w)->close_timeout_ms);
 }
 
 static void

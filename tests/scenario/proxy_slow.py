@@ -1,11 +1,11 @@
-"""Clients of HTTP/1.1 that read slowly or not at all, and requests whose body nobody wanted."""
+"""Clients that read slowly or not at all over HTTP/1.1, and requests whose body nobody wanted."""
 
 import os
 import socket
 import threading
 
 from harness import FACTOR, alone, equal, flavours, wait
-from wire import connect, request_head
+from wire import BINARY, connect, open_ws, request_head
 
 
 def ini(t, backend, listen="", route="/*"):
@@ -121,6 +121,23 @@ def test_slow_a_reader_that_never_reads_is_dropped(t):
         wait(lambda: daemon.open_files() <= before, timeout=20, what="the end of the connection")
         assert len(client.read_all()) < SIZE
     equal(daemon.access(0), [])
+
+
+def test_slow_a_websocket_reads_what_it_was_sent_before_its_close(t):
+    """The client's Close has come, and what it is to read first is still here: it has CloseTimeout for that."""
+    daemon = t.daemon(
+        f"[listen main]\nAddress=unix:{t.tmp}/front.sock\n[websocket]\nCloseTimeout=60s\nBufferLimit=2M\n"
+        "[route ws]\nPath=/ws\nAction=echo\n[route other]\nHost=nobody\nPath=/*\nAction=echo\n",
+        access=True,
+    )
+    client = open_ws(t, t.tmp / "front.sock")
+    client.binary(bytes(SIZE))
+    client.send_close()
+    equal(daemon.access()[0]["close_code"], 1000)
+    linger_is_over(t)
+    client.expect_message(BINARY, bytes(SIZE))
+    client.expect_close(1000)
+    client.expect_end()
 
 
 @alone
