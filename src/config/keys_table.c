@@ -171,8 +171,9 @@ const struct config_key config_keys[] = {
 	{ ROUTE("DocumentRoot", document_root), .type = CONFIG_T_STRING, .def = "",
 	    .accept = config_accept_any, .expected = "the path of a folder",
 	    .doc = "Folder for static. The part of the path that the route's prefix matched is not "
-		   "part of the file's name. When it is a link that is moved, the new folder is "
-		   "served within a second." },
+		   "part of the file's name. When it, or a folder or link beneath it, is replaced, "
+		   "what is there then is served within a second; a file that is changed or "
+		   "replaced itself, at once." },
 
 	/* [websocket], and [route NAME] */
 	{ WEBSOCKET("AllowedOrigins", allowed_origins), .type = CONFIG_T_ORIGINS, .def = "",

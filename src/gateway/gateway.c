@@ -13,7 +13,7 @@
 #include "gateway/extension.h"
 #include "gateway/session.h"
 #include "gateway/static.h"
-#include "gateway/static_roots.h"
+#include "gateway/static_files.h"
 #include "http/h1_pool.h"
 #include "policy/client.h"
 #include "policy/origin.h"
@@ -82,7 +82,7 @@ gateway_static(struct gateway *gw, struct stream *s, const struct stream_request
 		return;
 	}
 	session_init(ss, gw, SESSION_STATIC, s, r, route);
-	static_start(gw->env.loop, gw->roots, s, r, route, gateway_static_done, ss);
+	static_start(gw->env.loop, gw->files, s, r, route, gateway_static_done, ss);
 }
 
 /* The checks that every WebSocket route makes, in the order of the contract. */
@@ -287,10 +287,10 @@ gateway_new(const struct gateway_env *env)
 	gw->env = *env;
 	gw->no_route = counters_no_route(env->counters);
 	gw->pool = h1_pool_new(env->loop);
-	gw->roots = static_roots_new(env->loop);
-	if (gw->pool == NULL || gw->roots == NULL) {
+	gw->files = static_files_new(env->loop);
+	if (gw->pool == NULL || gw->files == NULL) {
 		h1_pool_free(gw->pool);
-		static_roots_free(gw->roots);
+		static_files_free(gw->files);
 		mem_free(gw);
 		return NULL;
 	}
@@ -319,7 +319,7 @@ gateway_free(struct gateway *gw)
 	loop_timer_stop(gw->env.loop, &gw->drain.timer);
 	backends_pool_leave(&gw->crowd);
 	h1_pool_free(gw->pool);
-	static_roots_free(gw->roots);
+	static_files_free(gw->files);
 	ws_edge_worker_free(gw->edge);
 	while ((slot = gw->readers) != NULL) {
 		gw->readers = slot->next;
@@ -376,6 +376,7 @@ gateway_accept(struct gateway *gw, const struct http_accepted *a)
 void
 gateway_retire(struct gateway *gw, const struct config *current)
 {
+	static_files_flush(gw->files);
 	http_server_retire(&gw->connections, current);
 }
 

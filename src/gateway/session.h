@@ -76,7 +76,7 @@ struct gateway {
 	size_t n_readers;
 	struct h1_pool *pool;		/* owned: connections to backends that wait */
 	struct backends_pool crowd;	/* pool, as other workers know it */
-	struct static_roots *roots;	/* owned: document roots that are open */
+	struct static_files *files;	/* owned: static files that were opened lately */
 	struct edge_worker *edge;	/* owned; NULL until a WebSocket compresses (ws_edge.c) */
 	struct gateway_counters count;
 	struct gateway_drain drain;

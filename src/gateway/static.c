@@ -1,18 +1,20 @@
 /*
  * Static files.  See static.h.
  *
- * A request is judged in one go: name (static_name.c), file (static_open.c), conditions and
- * range (RFC 9110 13, 14), and its head goes out.  The body goes out in pieces that are read
+ * A request is judged in one go: name (static_name.c), file (static_files.c), conditions and
+ * range (RFC 9110 13, 14), and its head goes out.  A small file's bytes are in memory and go with
+ * it.  The body of another goes out in pieces, by sendfile where the carrier can, or else read
  * into the loop's scratch: the next one only when the carrier has nothing queued, and after some
  * of them others get a turn.  The scratch may hold a caller's bytes while an up-call runs, so
  * pieces are sent from the turn's end or from a message, never from within an up-call; only the
  * first one is, from the stack, so that it can travel with the head.
  *
+ * When the kernel takes no more of a file, a little of it is read and written: what the carrier has
+ * queued then is what `room` tells the end of.
+ *
  * One thread.  Called by gateway.c and by the stream's carrier; calls the stream and done.
  * Invariant: s is NULL exactly when done has been called.
  */
-#include <sys/stat.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,18 +23,18 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "codec/http_range.h"
 #include "gateway/static.h"
+#include "gateway/static_files.h"
 #include "gateway/static_name.h"
-#include "gateway/static_open.h"
-#include "gateway/static_roots.h"
 #include "http/reply.h"
 
-/* The first piece, from the stack. */
-#define STATIC_FIRST 16384
-/* Pieces of at most LOOP_SCRATCH bytes that one file may send in a row. */
-#define STATIC_TURN 4
+/* The first piece that is read, onto the stack. */
+#define STATIC_FIRST STATIC_SMALL
+/* Of one file in a turn: then others get theirs. */
+#define STATIC_TURN LOOP_SCRATCH
+/* What is read when the kernel takes no more of a file. */
+#define STATIC_WAIT 4096
 #define STATIC_LINGER_MS 2000
 #define STATIC_FIELDS 8
 
@@ -49,21 +51,17 @@ struct static_file {
 	size_t queued; /* when the timer was armed */
 	static_done_fn *done;
 	void *arg;
-	int fd; /* owned; -1: no file, a redirect */
+	struct static_entry *e; /* a reference; NULL: no file, a redirect */
 	unsigned status;
 	bool posted; /* msg is on its way: the memory stays */
+	bool reads;  /* the carrier does not take files, or the file cannot be sent so */
 };
 
 /* What is to be answered. */
 struct static_answer {
 	const struct http_head *head; /* the request's */
 	bool is_head;
-	int fd; /* owned until it goes over to a static_file; -1: none */
-	const char *type;
-	uint64_t size;
-	time_t modified; /* as it is shown */
-	char etag[40];
-	char last_modified[32];
+	struct static_entry *e; /* a reference, until it goes over to a static_file; NULL: none */
 	char content_range[64];
 	struct buf location;
 	uint64_t first, length; /* of the body */
@@ -119,46 +117,20 @@ static_verdict_errno(int err)
 	}
 }
 
-/* Entity tag and date of an open file (RFC 9110 8.8). */
-static void
-static_set_validators(struct static_answer *a, const struct stat *sb)
-{
-	time_t now = time(NULL);
-
-	a->size = (uint64_t)sb->st_size;
-	/* Not the inode: it differs between machines that serve the same files. */
-	snprintf(a->etag, sizeof(a->etag), "\"%llx-%llx\"",
-	    (unsigned long long)sb->st_mtim.tv_sec * 1000000000 +
-		(unsigned long long)sb->st_mtim.tv_nsec,
-	    (unsigned long long)sb->st_size);
-	/* Never later than the response's own date (8.8.2.1). */
-	a->modified = sb->st_mtim.tv_sec < now ? sb->st_mtim.tv_sec : now;
-	clock_http_date(a->modified, a->last_modified, sizeof(a->last_modified));
-}
-
 static enum static_verdict
-static_open_name(struct static_answer *a, struct static_roots *roots,
+static_open_name(struct static_answer *a, struct static_files *files,
     const struct config_route *route, const char *name, bool is_index)
 {
-	int root = static_roots_get(roots, route->document_root);
-	struct stat sb;
-
-	if (root == -1 || (a->fd = static_open(root, name)) == -1)
-		return static_verdict_errno(errno);
-	if (fstat(a->fd, &sb) == -1)
-		return STATIC_BROKEN;
+	if ((a->e = static_files_get(files, route->document_root, name)) != NULL)
+		return STATIC_FOUND;
 	/* An exact route has no other path to send the client to. */
-	if (S_ISDIR(sb.st_mode) && !is_index && route->path_is_prefix)
-		return STATIC_MOVED;
-	if (!S_ISREG(sb.st_mode))
-		return STATIC_NOT_FOUND;
-	a->type = static_name_type(name);
-	static_set_validators(a, &sb);
-	return STATIC_FOUND;
+	if (errno == EISDIR)
+		return !is_index && route->path_is_prefix ? STATIC_MOVED : STATIC_NOT_FOUND;
+	return static_verdict_errno(errno);
 }
 
 static enum static_verdict
-static_find(struct static_answer *a, struct static_roots *roots, const struct config_route *route)
+static_find(struct static_answer *a, struct static_files *files, const struct config_route *route)
 {
 	char name[STATIC_NAME_MAX + sizeof("/index.html")];
 	struct span method = a->head->method;
@@ -178,7 +150,7 @@ static_find(struct static_answer *a, struct static_roots *roots, const struct co
 	}
 	if (is_dir)
 		strcat(name, name[0] != '\0' ? "/index.html" : "index.html");
-	return static_open_name(a, roots, route, name, is_dir);
+	return static_open_name(a, files, route, name, is_dir);
 }
 
 /* ---- conditions (RFC 9110 13.2.2) and range (RFC 9110 14.2) */
@@ -190,7 +162,7 @@ static_has_etag(const struct static_answer *a, const char *field, bool weak)
 
 	for (size_t i = 0; i < h->n_fields; i++)
 		if (span_eq_nocase(h->field[i].name, span_from_str(field)) &&
-		    http_etag_list_has(h->field[i].value, span_from_str(a->etag), weak))
+		    http_etag_list_has(h->field[i].value, span_from_str(a->e->etag), weak))
 			return true;
 	return false;
 }
@@ -216,9 +188,9 @@ static_range_holds(const struct static_answer *a)
 		return true;
 	if (http_head_count(a->head, "If-Range") != 1)
 		return false;
-	if (span_eq(f->value, span_from_str(a->etag)))
+	if (span_eq(f->value, span_from_str(a->e->etag)))
 		return true;
-	return static_has_date(a, "If-Range", &t) && t == a->modified && a->modified < time(NULL);
+	return static_has_date(a, "If-Range", &t) && t == a->e->modified && a->e->modified < time(NULL);
 }
 
 static void
@@ -231,7 +203,7 @@ static_judge_range(struct static_answer *a)
 	if (f == NULL || a->is_head || http_head_count(a->head, "Range") != 1 ||
 	    !static_range_holds(a))
 		return;
-	switch (http_range_parse(f->value, a->size, &a->first, &last)) {
+	switch (http_range_parse(f->value, a->e->size, &a->first, &last)) {
 	case HTTP_RANGE_NONE:
 		a->first = 0;
 		break;
@@ -240,13 +212,13 @@ static_judge_range(struct static_answer *a)
 		a->length = last - a->first + 1;
 		snprintf(a->content_range, sizeof(a->content_range), "bytes %llu-%llu/%llu",
 		    (unsigned long long)a->first, (unsigned long long)last,
-		    (unsigned long long)a->size);
+		    (unsigned long long)a->e->size);
 		break;
 	case HTTP_RANGE_UNSATISFIABLE:
 		a->status = 416;
 		a->length = 0;
 		snprintf(a->content_range, sizeof(a->content_range), "bytes */%llu",
-		    (unsigned long long)a->size);
+		    (unsigned long long)a->e->size);
 		break;
 	}
 }
@@ -260,12 +232,12 @@ static_judge_conditions(const struct static_answer *a)
 	if (http_head_find(a->head, "If-Match") != NULL) {
 		if (!static_has_etag(a, "If-Match", false))
 			return 412;
-	} else if (static_has_date(a, "If-Unmodified-Since", &t) && a->modified > t) {
+	} else if (static_has_date(a, "If-Unmodified-Since", &t) && a->e->modified > t) {
 		return 412;
 	}
 	if (http_head_find(a->head, "If-None-Match") != NULL)
 		return static_has_etag(a, "If-None-Match", true) ? 304 : 0;
-	return static_has_date(a, "If-Modified-Since", &t) && a->modified <= t ? 304 : 0;
+	return static_has_date(a, "If-Modified-Since", &t) && a->e->modified <= t ? 304 : 0;
 }
 
 /* ---- the head */
@@ -309,7 +281,7 @@ static_make_answer(struct static_answer *a, enum static_verdict v)
 	}
 	if ((a->status = static_judge_conditions(a)) == 0) {
 		a->status = 200;
-		a->length = a->size;
+		a->length = a->e->size;
 		static_judge_range(a);
 	}
 	if (a->status == 412)
@@ -319,12 +291,12 @@ static_make_answer(struct static_answer *a, enum static_verdict v)
 	if (a->status == 416)
 		return 0;
 	if (a->status != 304) {
-		static_add(a, "Content-Type", a->type);
+		static_add(a, "Content-Type", a->e->type);
 		static_add(a, "X-Content-Type-Options", "nosniff");
 		static_add(a, "Accept-Ranges", "bytes");
 	}
-	static_add(a, "ETag", a->etag);
-	static_add(a, "Last-Modified", a->last_modified);
+	static_add(a, "ETag", a->e->etag);
+	static_add(a, "Last-Modified", a->e->last_modified);
 	static_add(a, "Cache-Control", "no-cache"); /* kept, but asked for again */
 	return 0;
 }
@@ -338,6 +310,8 @@ static_respond(const struct static_answer *a, struct stream *s)
 
 	r.body = a->status == 200 || a->status == 206 ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
 	r.content_length = a->length;
+	if (a->status == 200)
+		r.lines = a->e->lines;
 	return stream_respond(s, &r);
 }
 
@@ -349,12 +323,12 @@ static_over(struct static_file *f, bool complete)
 {
 	f->done(f->arg, f->status, f->sent, complete);
 	f->s = NULL;
-	if (f->fd != -1)
-		close(f->fd);
+	static_entry_unref(f->e);
+	f->e = NULL;
 	loop_later_cancel(f->loop, &f->task);
 	loop_timer_stop(f->loop, &f->timer);
 	if (!f->posted)
-		loop_free_later(f->loop, f);
+		loop_object_free_later(f->loop, f);
 }
 
 static void
@@ -377,25 +351,61 @@ static_break(struct static_file *f)
 	stream_abort(s);
 }
 
-/* Send one piece by p; -1 when the file ended early or the stream is broken. */
+/* So many bytes went out, or into the carrier's queue. */
+static void
+static_sent(struct static_file *f, size_t n)
+{
+	f->off += n;
+	f->left -= n;
+	f->sent += n;
+}
+
+/* Write one piece of at most size bytes, read into p or from memory; -1 when the file ended early or the stream is broken. */
 static int
 static_send(struct static_file *f, uint8_t *p, size_t size)
 {
 	struct iovec iov = { .iov_base = p };
+	ssize_t n = 0;
+
+	if (size > f->left)
+		size = (size_t)f->left;
+	if (f->e->body != NULL) {
+		iov.iov_base = (void *)(uintptr_t)(f->e->body + f->off);
+		n = (ssize_t)size;
+	}
+	while (n == 0 && (n = pread(f->e->fd, p, size, (off_t)f->off)) == -1 && errno == EINTR)
+		n = 0;
+	if (n <= 0)
+		return -1;
+	iov.iov_len = (size_t)n;
+	static_sent(f, iov.iov_len);
+	return stream_write(f->s, &iov, 1);
+}
+
+/* The same without reading it, where that can be done; else what p[0..room) has room for. */
+static int
+static_send_piece(struct static_file *f, size_t size, uint8_t *p, size_t room)
+{
 	ssize_t n;
 
 	if (size > f->left)
 		size = (size_t)f->left;
-	do {
-		n = pread(f->fd, p, size, (off_t)f->off);
-	} while (n == -1 && errno == EINTR);
-	if (n <= 0)
-		return -1;
-	iov.iov_len = (size_t)n;
-	f->off += iov.iov_len;
-	f->left -= iov.iov_len;
-	f->sent += iov.iov_len;
-	return stream_write(f->s, &iov, 1);
+	if (f->e->body == NULL && !f->reads) {
+		n = stream_send_file(f->s, f->e->fd, f->off, size);
+		if (n == -1 && errno != EOPNOTSUPP)
+			return -1;
+		if (n == (ssize_t)size) {
+			static_sent(f, size);
+			return 0;
+		}
+		if (n != -1) {
+			static_sent(f, (size_t)n);
+			room = STATIC_WAIT;
+		} else {
+			f->reads = true;
+		}
+	}
+	return static_send(f, p, size < room ? size : room);
 }
 
 /* Wait for room; who takes nothing for as long as an idle connection may live is dropped. */
@@ -414,15 +424,13 @@ static void
 static_pump(struct static_file *f)
 {
 	size_t piece = stream_piece(f->s);
-	unsigned i;
 
-	if (piece > LOOP_SCRATCH)
-		piece = LOOP_SCRATCH;
-	for (i = 0; i < STATIC_TURN && f->left > 0 && stream_queued(f->s) == 0; i++) {
-		if (static_send(f, loop_scratch(f->loop), piece) == -1) {
-			static_break(f);
-			return;
-		}
+	if (piece > STATIC_TURN)
+		piece = STATIC_TURN;
+	if (f->left > 0 && stream_queued(f->s) == 0 &&
+	    static_send_piece(f, piece, loop_scratch(f->loop), LOOP_SCRATCH) == -1) {
+		static_break(f);
+		return;
 	}
 	if (stream_queued(f->s) > 0) {
 		static_wait(f);
@@ -440,10 +448,9 @@ static_on_msg(struct loop_msg *m, struct loop *loop)
 	struct static_file *f =
 	    (struct static_file *)(void *)((char *)m - offsetof(struct static_file, msg));
 
-	(void)loop;
 	f->posted = false;
 	if (f->s == NULL)
-		mem_free(f);
+		loop_object_free_later(loop, f);
 	else
 		static_pump(f);
 }
@@ -514,13 +521,13 @@ static_file_new(struct loop *loop, struct stream *s, const struct static_answer 
 	const struct stream_info *info = stream_info(s);
 	struct static_file *f;
 
-	if ((f = mem_zalloc(sizeof(*f))) == NULL)
+	if ((f = loop_object(loop, sizeof(*f))) == NULL)
 		return NULL;
 	f->msg.fn = static_on_msg;
 	f->timer.fn = static_on_timer;
 	f->loop = loop;
 	f->s = s;
-	f->fd = a->fd;
+	f->e = a->e;
 	f->off = a->first;
 	f->left = a->is_head ? 0 : a->length;
 	f->status = a->status;
@@ -538,7 +545,8 @@ static_send_answer(struct static_file *f, const struct static_answer *a)
 
 	stream_attach(f->s, &static_events, f);
 	if (static_respond(a, f->s) == -1 ||
-	    (f->left > 0 && stream_queued(f->s) == 0 && static_send(f, first, sizeof(first)) == -1))
+	    (f->left > 0 && stream_queued(f->s) == 0 &&
+		static_send_piece(f, STATIC_TURN, first, sizeof(first)) == -1))
 		static_break(f);
 	else if (stream_queued(f->s) > 0)
 		static_wait(f);
@@ -559,16 +567,16 @@ static_refuse(struct stream *s, const struct static_answer *a, enum static_verdi
 }
 
 void
-static_start(struct loop *loop, struct static_roots *roots, struct stream *s,
+static_start(struct loop *loop, struct static_files *files, struct stream *s,
     const struct stream_request *r, const struct config_route *route, static_done_fn *done,
     void *arg)
 {
-	struct static_answer a = { .head = r->head, .fd = -1 };
+	struct static_answer a = { .head = r->head };
 	struct static_file *f = NULL;
 	enum static_verdict v;
 
 	a.is_head = span_eq(r->head->method, SPAN_LIT("HEAD"));
-	v = static_find(&a, roots, route);
+	v = static_find(&a, files, route);
 	if ((v == STATIC_FOUND || v == STATIC_MOVED) &&
 	    (static_make_answer(&a, v) == -1 ||
 		(f = static_file_new(loop, s, &a, done, arg)) == NULL))
@@ -576,8 +584,7 @@ static_start(struct loop *loop, struct static_roots *roots, struct stream *s,
 	if (f != NULL) {
 		static_send_answer(f, &a);
 	} else {
-		if (a.fd != -1)
-			close(a.fd);
+		static_entry_unref(a.e);
 		static_refuse(s, &a, v, done, arg);
 	}
 	buf_clear(&a.location);

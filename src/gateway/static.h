@@ -5,7 +5,7 @@
 #include "http/stream.h"
 #include "io/loop.h"
 
-struct static_roots;
+struct static_files;
 
 /*
  * The response is finished or broken; exactly once.  status: what was sent; body_bytes: of the
@@ -22,7 +22,7 @@ typedef void static_done_fn(void *arg, unsigned status, uint64_t body_bytes, boo
  * path's last segment.  A folder is its index.html; without the final slash, it is 301 to the
  * path with one (exact route: 404).  Hidden files (".name") but .well-known are not there.
  */
-void static_start(struct loop *loop, struct static_roots *roots, struct stream *s,
+void static_start(struct loop *loop, struct static_files *files, struct stream *s,
     const struct stream_request *r, const struct config_route *route, static_done_fn *done,
     void *arg);
 

@@ -4,7 +4,7 @@
  * A timer closes all of them some time after the first was opened, so that nothing stays open for a
  * route that nobody asks.  They are few: a fixed table, of which the slots are used in turns.
  *
- * Called by gateway/static.c.  Invariant: the timer runs exactly while a slot is in use.
+ * Called by gateway/static_files.c.  Invariant: the timer runs exactly while a slot is in use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,8 @@
 struct static_roots {
 	struct loop *loop; /* borrowed */
 	struct loop_timer timer;
+	void (*closed)(void *arg);
+	void *arg; /* borrowed */
 	unsigned next;
 	struct {
 		char *path; /* owned; NULL: not in use */
@@ -27,7 +29,7 @@ struct static_roots {
 };
 
 static void
-static_roots_close(struct static_roots *sr, unsigned i)
+static_roots_close_one(struct static_roots *sr, unsigned i)
 {
 	if (sr->root[i].path == NULL)
 		return;
@@ -36,24 +38,33 @@ static_roots_close(struct static_roots *sr, unsigned i)
 	sr->root[i].path = NULL;
 }
 
+void
+static_roots_close(struct static_roots *sr)
+{
+	loop_timer_stop(sr->loop, &sr->timer);
+	for (unsigned i = 0; i < STATIC_ROOTS_N; i++)
+		static_roots_close_one(sr, i);
+	if (sr->closed != NULL)
+		sr->closed(sr->arg);
+}
+
 static void
 static_roots_on_timer(struct loop_timer *t)
 {
-	struct static_roots *sr =
-	    (struct static_roots *)(void *)((char *)t - offsetof(struct static_roots, timer));
-
-	for (unsigned i = 0; i < STATIC_ROOTS_N; i++)
-		static_roots_close(sr, i);
+	static_roots_close(
+	    (struct static_roots *)(void *)((char *)t - offsetof(struct static_roots, timer)));
 }
 
 struct static_roots *
-static_roots_new(struct loop *loop)
+static_roots_new(struct loop *loop, void (*closed)(void *arg), void *arg)
 {
 	struct static_roots *sr;
 
 	if ((sr = mem_zalloc(sizeof(*sr))) == NULL)
 		return NULL;
 	sr->loop = loop;
+	sr->closed = closed;
+	sr->arg = arg;
 	sr->timer.fn = static_roots_on_timer;
 	return sr;
 }
@@ -63,8 +74,7 @@ static_roots_free(struct static_roots *sr)
 {
 	if (sr == NULL)
 		return;
-	loop_timer_stop(sr->loop, &sr->timer);
-	static_roots_on_timer(&sr->timer);
+	static_roots_close(sr);
 	mem_free(sr);
 }
 
@@ -83,7 +93,7 @@ static_roots_open(struct static_roots *sr, const char *path, bool first)
 		errno = ENOMEM;
 		return -1;
 	}
-	static_roots_close(sr, i);
+	static_roots_close_one(sr, i);
 	sr->root[i].path = copy;
 	sr->root[i].fd = fd;
 	sr->next = (i + 1) % STATIC_ROOTS_N;

@@ -15,8 +15,10 @@
 
 struct static_roots;
 
-struct static_roots *static_roots_new(struct loop *loop); /* NULL without memory */
-void static_roots_free(struct static_roots *sr);	  /* closes them; NULL is nothing */
+/* closed, which may be NULL, is called with arg when all are closed; NULL without memory. */
+struct static_roots *static_roots_new(struct loop *loop, void (*closed)(void *arg), void *arg);
+void static_roots_free(struct static_roots *sr);  /* closes them; NULL is nothing */
+void static_roots_close(struct static_roots *sr); /* all of them, now */
 
 /*
  * A descriptor (O_PATH) of the folder at this path, good until the next call or the end of the turn;

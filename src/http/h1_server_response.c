@@ -86,6 +86,15 @@ h1_put_end_to_end(struct buf *b, const struct http_field *f, size_t n)
 	return date;
 }
 
+/* Those of a response that has them ready. */
+static int
+h1_put_lines(struct h1_server *h1c, struct span lines)
+{
+	struct buf *b = &h1c->http->out;
+
+	return buf_append_span(b, lines) == -1 ? -1 : buf_append_span(b, http_conn_date(&h1c->c));
+}
+
 static int
 h1_put_fields(struct h1_server *h1c, const struct http_field *f, size_t n)
 {
@@ -129,7 +138,9 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 	    h1c->c.retired || h1c->s.carrier_eof)
 		h->keep_alive = false;
 	if (h1_put_status(&h->out, r->status, reason) == -1 ||
-	    h1_put_fields(h1c, r->field, r->n_fields) == -1 || h1_put_framing(h, r) == -1 ||
+	    (r->lines.n > 0 ? h1_put_lines(h1c, r->lines)
+			    : h1_put_fields(h1c, r->field, r->n_fields)) == -1 ||
+	    h1_put_framing(h, r) == -1 ||
 	    (!h->keep_alive && buf_append_str(&h->out, "Connection: close\r\n") == -1) ||
 	    (h->keep_alive && h->minor0 &&
 		buf_append_str(&h->out, "Connection: keep-alive\r\n") == -1) ||
@@ -259,6 +270,30 @@ h1_op_write_end(struct stream *s, const struct iovec *iov, int n)
 	return ret;
 }
 
+/* What a file brings is as long as it is: nothing can stand around it. */
+static ssize_t
+h1_op_send_file(struct stream *s, int fd, uint64_t off, size_t n)
+{
+	struct h1_server *h1c = h1_of_stream(s);
+	struct h1_http *h = h1c->http;
+	ssize_t sent;
+
+	if (h1c->s.carrier_state != H1_REQUEST || h->response_body != HTTP_BODY_LENGTH || h->no_body ||
+	    !transport_takes_files(&h1c->c.t)) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	if (!h->responded || h->response_done || n > h->response_left) {
+		errno = EINVAL;
+		return -1;
+	}
+	if ((sent = transport_send_file(&h1c->c.t, buf_span(&h->out), fd, off, n)) > 0)
+		h->response_left -= (uint64_t)sent;
+	if (h->out.n > 0)
+		buf_clear(&h->out);
+	return sent;
+}
+
 /* The last chunk, with what waits of the head before it. */
 static void
 h1_write_last(struct h1_server *h1c, struct span last)
@@ -384,6 +419,7 @@ const struct stream_ops h1_ops = {
 	.accept = h1_op_accept,
 	.write = h1_op_write,
 	.write_end = h1_op_write_end,
+	.send_file = h1_op_send_file,
 	.trailers = h1_op_trailers,
 	.end = h1_op_end,
 	.close = h1_op_close,

@@ -16,10 +16,12 @@
 #ifndef HTTP_STREAM_H
 #define HTTP_STREAM_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include "base/span.h"
@@ -113,6 +115,8 @@ struct stream_response {
 	struct span reason;		/* empty: the standard phrase */
 	const struct http_field *field;	/* end-to-end fields without framing; borrowed for the call */
 	size_t n_fields;
+	struct span lines;		/* empty, or the same fields, well-formed and without a Date, as lines that end in CRLF each: HTTP/1.1
+					   puts them as they are */
 	enum http_body body;		/* NONE, LENGTH, or EOF for a length not known */
 	uint64_t content_length;	/* with LENGTH; for HEAD and 304 it is announced, not sent */
 	bool close;			/* end the connection after it (400, 408) */
@@ -125,6 +129,7 @@ struct stream_ops {
 	int (*accept)(struct stream *s, const struct http_field *field, size_t n_fields);
 	int (*write)(struct stream *s, const struct iovec *iov, int n);
 	int (*write_end)(struct stream *s, const struct iovec *iov, int n);	/* NULL: write, then end */
+	ssize_t (*send_file)(struct stream *s, int fd, uint64_t off, size_t n);	/* NULL: EOPNOTSUPP */
 	void (*trailers)(struct stream *s, const struct http_field *field, size_t n_fields);
 	void (*end)(struct stream *s);
 	void (*close)(struct stream *s, uint64_t linger_ms);
@@ -270,6 +275,21 @@ static inline size_t
 stream_queued(const struct stream *s)
 {
 	return s->ops->queued(s);
+}
+
+/*
+ * Server side: write n bytes (at least 1) of an open file from offset off without reading them, as far as the kernel takes
+ * them now; the offset of fd is neither used nor changed.  Returns how many were sent: fewer than n, 0 too, where
+ * it takes no more, and `room` does not tell when it does: write something.  -1: errno EOPNOTSUPP when this carrier or this file
+ * cannot do it (read it and write), ENODATA when the file ends there, or else the stream is broken, as with stream_write.
+ */
+static inline ssize_t
+stream_send_file(struct stream *s, int fd, uint64_t off, size_t n)
+{
+	if (s->ops->send_file != NULL)
+		return s->ops->send_file(s, fd, off, n);
+	errno = EOPNOTSUPP;
+	return -1;
 }
 
 /*

@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/span.h"
 #include "io/loop.h"
 #include "io/outq.h"
 
@@ -115,6 +117,22 @@ int transport_write(struct transport *t, const struct iovec *iov, int n);
  * Returns as transport_write; on -1 there is no FIN.  Not for packets.
  */
 int transport_write_fin(struct transport *t, const struct iovec *iov, int n);
+
+/* Whether transport_send_file can do it: not with TLS, nor for packets. */
+static inline bool
+transport_takes_files(const struct transport *t)
+{
+	return t->tls == NULL && !t->packets;
+}
+
+/*
+ * Where transport_takes_files: send head (which may be empty), as transport_write does, and behind it n bytes (at least 1) of a
+ * file from offset off, without reading them, as far as the kernel takes them now: sendfile(2).  Returns how many of the
+ * file's went out; 0 while something is queued, too.  -1 with errno: EOPNOTSUPP for files that cannot be sent so, ENODATA
+ * when the file ends at off or before (the head went out with both), or else the connection is broken, as with
+ * transport_write.  `drained` does not tell when the kernel takes more: whoever has to wait writes something.
+ */
+ssize_t transport_send_file(struct transport *t, struct span head, int fd, uint64_t off, size_t n);
 
 /* Bytes that wait for the kernel (with TLS: as encrypted). */
 static inline size_t

@@ -364,7 +364,77 @@ def test_static_websocket_handshake_is_no_websocket(t):
     contains((200, 400, 404, 426), status_of(t, port, handshake_head("/files/hello.txt")).status)
 
 
+def test_static_changed_files_are_seen_at_once(t):
+    _, port, root = served(t)
+    conn = connect(t, port)
+
+    def stays(body):
+        """Until it is no file of this moment any more, which would not be kept."""
+        changed = time.monotonic()
+        while time.monotonic() < changed + 0.2:
+            equal(conn.request(target="/files/now.txt").body, body)
+
+    for i, size in enumerate((10, 100, 100, 100_000, 100_000, 10)):
+        body = bytes([ord("a") + i]) * size
+        (root / "now.txt").write_bytes(body)
+        stays(body)
+        (root / "next.txt").write_bytes(body.upper())
+        os.rename(root / "next.txt", root / "now.txt")
+        stays(body.upper())
+    os.unlink(root / "now.txt")
+    equal(conn.request(target="/files/now.txt").status, 404)
+
+
+def test_static_files_do_not_stay_open(t):
+    daemon, port, root = served(t)
+    for i in range(100):
+        (root / f"f{i}.bin").write_bytes(bytes(20000 * (i % 2)))
+    files = daemon.open_files()
+    conn = connect(t, port)
+    for _ in range(3):
+        for i in range(100):
+            equal(conn.request(target=f"/files/f{i}.bin").status, 200)
+    conn.abort()
+    t.wait(lambda: daemon.open_files() <= files, what="files that nobody asks for are closed")
+
+
+def test_static_moved_links_are_followed_within_a_second(t):
+    daemon, port, root = served(t)
+    for name in ("one", "two"):
+        (root / name).mkdir()
+        (root / name / "page.txt").write_text(name)
+    os.symlink("one", root / "now")
+    conn = connect(t, port)
+    equal(conn.request(target="/files/now/page.txt").body, b"one")
+    os.symlink("two", root / "new")
+    os.rename(root / "new", root / "now")
+    t.wait(lambda: conn.request(target="/files/now/page.txt").body == b"two", what="the moved link is followed")
+
+
 # ---- large files
+
+
+@tag("tsan")
+def test_static_large_file_and_ranges_of_it(t):
+    _, port, root = served(t)
+    data = os.urandom(5_000_001)
+    (root / "large.bin").write_bytes(data)
+    conn = connect(t, port)
+    for _ in range(3):
+        equal(hashlib.sha256(conn.request(target="/files/large.bin").body).digest(), hashlib.sha256(data).digest())
+    for first, last in ((0, 0), (1, 4_999_999), (16384, 16383 + 262144), (5_000_000, 5_000_000)):
+        response = conn.request("GET", "/files/large.bin", [("Range", f"bytes={first}-{last}")])
+        equal(response.status, 206)
+        assert response.body == data[first:last + 1], (first, last)
+    equal(conn.request("HEAD", "/files/large.bin").body, b"")
+    # two pipelined: nothing between or behind them but a head
+    conn.send(2 * request_head(target="/files/large.bin"))
+    for _ in range(2):
+        assert conn.read_response().body == data
+    # a client that takes it slowly
+    slow = connect(t, port, receive_buffer=4096)
+    slow.send(request_head(target="/files/large.bin"))
+    assert slow.read_response().body == data
 
 
 @alone

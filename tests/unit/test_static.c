@@ -297,7 +297,7 @@ START_TEST(static_survives_without_memory)
 		for (unsigned long n = 1; !pending; n++) {
 			ck_assert_uint_lt(n, 20);
 			us.f.take = SIZE_MAX;
-			mem_fail_nth(n + 2); /* the first two are the fake's own */
+			mem_fail_nth(n + 3); /* the first three are the fake's own */
 			us_begin("GET", targets[i], "");
 			pending = mem_fail_pending();
 			mem_fail_nth(0);

@@ -20,7 +20,7 @@ setup(void)
 	snprintf(dir, sizeof(dir), "/tmp/roots-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_ptr_nonnull(loop = loop_new());
-	ck_assert_ptr_nonnull(roots = static_roots_new(loop));
+	ck_assert_ptr_nonnull(roots = static_roots_new(loop, NULL, NULL));
 	fds = unit_count_fds();
 }
 

@@ -20,12 +20,69 @@ START_TEST(static_streams_a_big_file)
 	us_get_whole("GET", "/big.bin", "");
 	assert_big(0, BIG);
 	/* Others got turns in between; us_turn() has the ends of two in it. */
-	ck_assert_uint_le(us.f.turn_max, 2 * 4 * LOOP_SCRATCH);
+	ck_assert_uint_le(us.f.turn_max, 2 * LOOP_SCRATCH);
 	us_drop();
 	us_get_whole("GET", "/big.bin", "Range: bytes=1000001-2000002\n");
 	ck_assert_uint_eq(us.f.status, 206);
 	assert_big(1000001, 1000002);
 	us_drop();
+}
+END_TEST
+
+START_TEST(static_sends_a_big_file_unread)
+{
+	us_put_big();
+	us.f.take = SIZE_MAX;
+	us.f.files = true;
+	us_get_whole("GET", "/big.bin", "");
+	assert_big(0, BIG);
+	ck_assert_uint_eq(us.f.sent_files, (BIG + LOOP_SCRATCH - 1) / LOOP_SCRATCH);
+	ck_assert_uint_le(us.f.turn_max, 2 * LOOP_SCRATCH);
+	us_drop();
+	us_get_whole("GET", "/big.bin", "Range: bytes=1000001-2000002\n");
+	assert_big(1000001, 1000002);
+	us_drop();
+	/* and a small one from memory */
+	us_get_whole("GET", "/hello.txt", "");
+	ck_assert(us_body_is(HELLO));
+	ck_assert_uint_eq(us.f.sent_files, 0);
+	us_drop();
+	/* One that cannot be sent so from some byte on is read. */
+	us_begin("GET", "/big.bin", "");
+	us.f.no_files_now = true;
+	for (int i = 0; i < 100 && us.f.done == 0; i++)
+		us_turn();
+	ck_assert(us.f.done_complete);
+	assert_big(0, BIG);
+	us_drop();
+}
+END_TEST
+
+START_TEST(static_waits_for_room_of_a_file_unread)
+{
+	static const size_t takes[] = { 0, 1, 1000, 16384, LOOP_SCRATCH - 1 };
+
+	us_put_big();
+	for (size_t i = 0; i < UNIT_COUNT(takes); i++) {
+		us.f.take = takes[i];
+		us.f.files = true;
+		us_begin("GET", "/big.bin", "");
+		for (int n = 0; n < 4000 && us.f.done == 0; n++) {
+			size_t before = us.f.out.n;
+
+			us_turn();
+			if (us.f.queued > 0)
+				ck_assert_uint_le(us.f.out.n - before, LOOP_SCRATCH + 4096);
+			ck_assert(us.f.done == 0 || us.f.queued == 0);
+			us_room();
+		}
+		us_turn();
+		ck_assert_uint_eq(us.f.done, 1);
+		ck_assert(us.f.done_complete);
+		ck_assert_uint_eq(us.f.done_bytes, BIG);
+		assert_big(0, BIG);
+		us_drop();
+	}
 }
 END_TEST
 
@@ -102,6 +159,7 @@ START_TEST(static_breaks_off_a_file_that_shrinks)
 {
 	us_put_big();
 	us.f.take = SIZE_MAX;
+	us.f.files = _i == 1;
 	us_begin("GET", "/big.bin", "");
 	ck_assert_uint_eq(us.f.done, 0);
 	ck_assert_int_eq(truncate(us_path("big.bin"), 700000), 0);
@@ -180,6 +238,7 @@ END_TEST
 START_TEST(static_gives_up_a_stream_that_takes_no_body)
 {
 	us_put_big();
+	us.f.files = _i == 1;
 	us.f.write_fails = true;
 	us_get("GET", "/big.bin", "");
 	ck_assert(!us.f.done_complete);
@@ -260,14 +319,16 @@ main(void)
 {
 	const struct unit_case cases[] = {
 		{ static_streams_a_big_file, 1 },
+		{ static_sends_a_big_file_unread, 1 },
+		{ static_waits_for_room_of_a_file_unread, 1 },
 		{ static_leaves_the_scratch_alone, 1 },
 		{ static_waits_for_room, 1 },
 		{ static_waits_for_what_is_queued_already, 1 },
-		{ static_breaks_off_a_file_that_shrinks, 1 },
+		{ static_breaks_off_a_file_that_shrinks, 2 },
 		{ static_sends_no_more_of_a_file_that_grows, 1 },
 		{ static_ends_with_its_stream, 3 },
 		{ static_gives_up_a_stream_that_takes_no_head, 1 },
-		{ static_gives_up_a_stream_that_takes_no_body, 1 },
+		{ static_gives_up_a_stream_that_takes_no_body, 2 },
 		{ static_drops_a_client_that_takes_nothing, 1 },
 		{ static_never_drops_a_client_when_told_so, 2 },
 		{ static_passes_over_a_body, 1 },

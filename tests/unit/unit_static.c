@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "gateway/static_roots.h"
+#include "gateway/static_files.h"
 
 struct us us;
 
@@ -51,6 +51,35 @@ us_fake_write(struct stream *s, const struct iovec *iov, int n)
 	return 0;
 }
 
+static ssize_t
+us_fake_send_file(struct stream *s, int fd, uint64_t off, size_t n)
+{
+	size_t can = n < us.f.take ? n : us.f.take;
+	char *p;
+
+	ck_assert_ptr_eq(s, &us.f.s);
+	ck_assert_uint_ne(us.f.status, 0);
+	ck_assert_uint_eq(us.f.ended + us.f.closed + us.f.aborted, 0);
+	ck_assert_uint_eq(us.f.queued, 0);
+	ck_assert_uint_gt(n, 0);
+	if (!us.f.files || us.f.no_files_now || us.f.write_fails) {
+		errno = us.f.write_fails ? EPIPE : EOPNOTSUPP;
+		return -1;
+	}
+	us.f.sent_files++;
+	p = malloc(can + 1);
+	n = (size_t)pread(fd, p, can, (off_t)off);
+	ck_assert_int_eq(buf_append(&us.f.out, p, n), 0);
+	free(p);
+	us.f.turn_bytes += n;
+	if (us.f.turn_bytes > us.f.turn_max)
+		us.f.turn_max = us.f.turn_bytes;
+	if (n > 0 || can == 0)
+		return (ssize_t)n;
+	errno = ENODATA;
+	return -1;
+}
+
 static void
 us_fake_end(struct stream *s)
 {
@@ -93,6 +122,7 @@ us_fake_info(const struct stream *s)
 static const struct stream_ops us_fake_ops = {
 	.respond = us_fake_respond,
 	.write = us_fake_write,
+	.send_file = us_fake_send_file,
 	.end = us_fake_end,
 	.close = us_fake_close,
 	.abort = us_fake_abort,
@@ -250,13 +280,15 @@ us_begin(const char *method, const char *target, const char *fields)
 {
 	static struct http_head h;
 	struct stream_request r = { .head = &h };
-	struct static_roots *roots = static_roots_new(us.loop);
+	struct static_files *files = static_files_new(us.loop);
 	const char *query = strchr(target, '?');
 	size_t take = us.f.take;
+	bool sends = us.f.files;
 	bool respond_fails = us.f.respond_fails, write_fails = us.f.write_fails;
 
 	memset(&us.f, 0, sizeof(us.f));
 	us.f.take = take;
+	us.f.files = sends;
 	us.f.respond_fails = respond_fails;
 	us.f.write_fails = write_fails;
 	us.f.s.ops = &us_fake_ops;
@@ -267,8 +299,8 @@ us_begin(const char *method, const char *target, const char *fields)
 	h.path = (struct span){ target, query != NULL ? (size_t)(query - target) : strlen(target) };
 	h.query = query != NULL ? span_from_str(query + 1) : SPAN_NONE;
 	us_add_fields(&h, fields);
-	static_start(us.loop, roots, &us.f.s, &r, &us.route, us_on_done, &us.f);
-	static_roots_free(roots); /* what is open is the file's */
+	static_start(us.loop, files, &us.f.s, &r, &us.route, us_on_done, &us.f);
+	static_files_free(files); /* what is open is the file's */
 	/* Borrowed for the call. */
 	memset(&h, 'x', sizeof(h));
 }

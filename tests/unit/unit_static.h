@@ -34,6 +34,9 @@ struct us_fake {
 	size_t queued;
 	size_t turn_bytes, turn_max; /* written since the last turn; the most of them */
 	bool respond_fails, write_fails;
+	bool files;	   /* takes files without having them read */
+	bool no_files_now; /* but not this one */
+	unsigned sent_files;
 	bool trickles; /* takes a byte each time that it is looked at */
 	bool stop_on_done;
 	unsigned ended, closed, aborted;
@@ -49,7 +52,7 @@ struct us {
 	struct config_listen listen;
 	struct stream_info info;
 	struct config_route route;
-	struct us_fake f; /* take, respond_fails and write_fails outlive us_begin */
+	struct us_fake f; /* take, files, respond_fails and write_fails outlive us_begin */
 };
 extern struct us us;
 
