@@ -68,7 +68,7 @@ h2cl_on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 		c->settings_came = true;
 	if (!h2cl_is_ours(c, frame))
 		return 0;
-	if (frame->hd.type == NGHTTP2_HEADERS && h2cl_is_final(c))
+	if (frame->hd.type == NGHTTP2_HEADERS && !c->head_came && h2cl_is_final(c))
 		c->head_came = true;
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    (flags & NGHTTP2_FLAG_END_STREAM) != 0)

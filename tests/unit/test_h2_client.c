@@ -72,6 +72,28 @@ START_TEST(h2_client_hands_up_other_answers_whole)
 }
 END_TEST
 
+/* At once with the head, and when that was handed up already. */
+START_TEST(h2_client_passes_over_trailers)
+{
+	uh2.status = _i < 2 ? "403" : "200";
+	uh2.trailers = true;
+	uh2.out_end = _i % 2 == 0;
+	uh2_peer_send("hello");
+	uh2_start();
+	uh2_turns(5);
+	uh2_expect_log(_i == 0 ? "403;bytes=hello;end;"
+		: _i == 1      ? "403;bytes=hello"
+		: _i == 2      ? "101;bytes=hello;end;"
+			       : "101;bytes=hello");
+	if (_i % 2 == 0)
+		return;
+	uh2.out_end = true;
+	uh2_peer_send("!");
+	uh2_turns(3);
+	uh2_expect_log("bytes=!;end;");
+}
+END_TEST
+
 START_TEST(h2_client_passes_over_interim_answers)
 {
 	uh2.interim = true;
@@ -464,6 +486,7 @@ main(void)
 		{ h2_client_shows_heads, 1 },
 		{ h2_client_is_refused_without_connect_protocol, 1 },
 		{ h2_client_hands_up_other_answers_whole, 1 },
+		{ h2_client_passes_over_trailers, 4 },
 		{ h2_client_passes_over_interim_answers, 1 },
 		{ h2_client_knows_who_speaks_no_http2, 1 },
 		{ h2_client_tells_of_a_server_that_leaves, 1 },

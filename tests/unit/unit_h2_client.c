@@ -24,6 +24,15 @@ peer_on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t max, uint32_t
 	buf_consume(&p->out, n);
 	if (p->out.n == 0 && p->out_end)
 		*flags = NGHTTP2_DATA_FLAG_EOF;
+	if (*flags != 0 && p->trailers) {
+		nghttp2_nv sum = { .name = (uint8_t *)(uintptr_t) "x-sum",
+			.namelen = 5,
+			.value = (uint8_t *)(uintptr_t) "1",
+			.valuelen = 1 };
+
+		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		ck_assert_int_eq(nghttp2_submit_trailer(p->ng, p->id, &sum, 1), 0);
+	}
 	return (ssize_t)n;
 }
 

@@ -19,6 +19,7 @@ struct uh2 {
 	const char *status; /* NULL: no answer */
 	bool interim;	    /* a 103 first */
 	bool echo;
+	bool trailers;	/* behind out_end */
 	int32_t window; /* of its streams; 0: the usual one */
 	/* what came */
 	struct buf head; /* "name=value|" */
