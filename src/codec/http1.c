@@ -145,6 +145,8 @@ scan_run(const struct http1_scan *s, const char *p, size_t end)
 
 	if (s->state < SCAN_LINE_LF && end > (size_t)s->line_start + HTTP1_MAX_LINE)
 		end = (size_t)s->line_start + HTTP1_MAX_LINE;
+	if (class == HTTP_C_VALUE && pos < end)
+		return (uint32_t)(pos + http_value_run(p + pos, end - pos));
 	while (pos < end && http_char_is(p[pos], class))
 		pos++;
 	return (uint32_t)pos;

@@ -6,6 +6,7 @@
 #define CODEC_HTTP_CHARS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define HTTP_C_TOKEN 0x01 /* tchar (RFC 9110 5.6.2) */
@@ -23,5 +24,8 @@ http_char_is(char c, unsigned classes)
 {
 	return (http_chars[(unsigned char)c] & classes) != 0;
 }
+
+/* How many bytes at the start of p[0..n) are of HTTP_C_VALUE. */
+size_t http_value_run(const char *p, size_t n);
 
 #endif

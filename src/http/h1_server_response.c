@@ -186,10 +186,11 @@ h1_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 	if (h1c->s.carrier_state != H1_REQUEST || !h->is_websocket || h->responded)
 		return -1;
 	h->responded = true;
-	if (buf_append_str(&h->out,
+	if (buf_reserve(&h->out, H1_HEAD_USUAL) == -1 ||
+	    buf_append_str(&h->out,
 		"HTTP/1.1 101 Switching Protocols\r\n"
-		"Upgrade: websocket\r\nConnection: Upgrade\r\n") == -1 ||
-	    buf_printf(&h->out, "Sec-WebSocket-Accept: %s\r\n", h->accept) == -1 ||
+		"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ") == -1 ||
+	    buf_append_str(&h->out, h->accept) == -1 || buf_append(&h->out, "\r\n", 2) == -1 ||
 	    h1_put_fields(h1c, field, n_fields) == -1 || buf_append(&h->out, "\r\n", 2) == -1) {
 		transport_break(&h1c->c.t, ENOMEM);
 		return -1;

@@ -105,7 +105,8 @@ dial_finish(struct dial *d, enum dial_status status, const char *what, const cha
 	if (status != DIAL_OK)
 		dial_close(d);
 	d->status = status;
-	snprintf(d->why, sizeof(d->why), "%s%s", what, why);
+	if (status != DIAL_OK)
+		snprintf(d->why, sizeof(d->why), "%s%s", what, why);
 	loop_later(d->loop, &d->task, dial_on_task);
 }
 

@@ -63,6 +63,25 @@ START_TEST(http_is_token_and_field_value_judge_every_byte)
 }
 END_TEST
 
+/* Eight bytes are looked at together: each byte at each place, among bytes at the edges of the class. */
+START_TEST(http_value_run_ends_at_the_first_byte_that_is_none)
+{
+	static const char around[] = { 'a', '\t', ' ', '~', (char)0x80, (char)0xff };
+	char s[26];
+
+	for (size_t k = 0; k < sizeof(around); k++)
+		for (size_t n = 0; n <= sizeof(s); n++)
+			for (size_t at = 0; at < n; at++)
+				for (unsigned b = 0; b < 256; b++) {
+					memset(s, around[k], sizeof(s));
+					s[at] = (char)b;
+					ck_assert_uint_eq(http_value_run(s, n),
+					    (http_chars[b] & HTTP_C_VALUE) != 0 ? n : at);
+				}
+	ck_assert_uint_eq(http_value_run(s, 0), 0);
+}
+END_TEST
+
 START_TEST(http_is_authority_takes_host_and_port_only)
 {
 	static const char *const good[] = { "a", "example.com", "EXAMPLE.com:80", "localhost:65535",
@@ -92,6 +111,7 @@ main(void)
 	const TTest *const cases[] = {
 		http_chars_table_is_the_grammars,
 		http_is_token_and_field_value_judge_every_byte,
+		http_value_run_ends_at_the_first_byte_that_is_none,
 		http_is_authority_takes_host_and_port_only,
 	};
 
