@@ -8,10 +8,14 @@
  * Invariants: a stream that is got has no history; `dirty` tells that it has to be
  * reset before somebody else gets it.  zlib's calls cannot fail but for what the peer sent
  * and for memory, and everything of the deflate side is allocated in get.
+ *
+ * RFC 7692 leaves it to the sender what of its earlier messages it refers to (7.1.1), so a
+ * compressor may forget them at any time; a decompressor may not.  History that is packed is a
+ * message itself (7.2.1), made with the window of the stream that it belongs to: inflating it by a
+ * new stream leaves that with just this history.
  */
 #include "codec/ws_deflate.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define ZLIB_CONST
@@ -23,6 +27,8 @@
 #define RUN_MAX (1u << 30)  /* zlib counts in 32 bits */
 #define DATA_TYPE_CLEAN 128 /* of inflate: a block has ended, not the last, no bit is left */
 #define MEM_LEVEL_MIN 4
+#define PACK_LEVEL 1	 /* of history */
+#define UNPACK_ROOM 4096 /* zlib is slow with less than 258 bytes */
 
 /* Before each of zlib's allocations: its size, with this; what follows is aligned. */
 #define MEM_HEAD 16
@@ -47,6 +53,15 @@ struct ws_deflate {
 	uint8_t carry[TAIL_N]; /* END was full: the last bytes, which may be of the tail */
 	bool pending;	       /* something went in since the last flush */
 	bool dirty;
+};
+
+/* What a stream that was put away remembers. */
+struct ws_history {
+	uint32_t n; /* bytes of data */
+	uint8_t bits;
+	bool packed; /* data is a message that becomes it */
+	bool tried;  /* to pack it */
+	uint8_t data[];
 };
 
 static voidpf
@@ -351,4 +366,138 @@ ws_deflate_run(struct ws_deflate *z, struct ws_deflate_in *in, enum ws_deflate_f
 		return WS_DEFLATE_FULL;
 	z->pending = flush == WS_DEFLATE_MORE;
 	return WS_DEFLATE_OK;
+}
+
+/* ---- history ---- */
+
+static struct ws_history *
+history_new(const struct ws_deflate_pool *pool, unsigned bits, size_t n)
+{
+	struct ws_history *h = pool_alloc(pool->memory, 1, (uInt)(sizeof(*h) + n));
+
+	if (h == Z_NULL)
+		return NULL;
+	h->n = (uint32_t)n;
+	h->bits = (uint8_t)bits;
+	h->packed = h->tried = false;
+	return h;
+}
+
+void
+ws_history_free(struct ws_deflate_pool *pool, struct ws_history *h)
+{
+	if (h != NULL)
+		pool_free(pool->memory, h);
+}
+
+bool
+ws_history_was_packed(const struct ws_history *h)
+{
+	return h->tried;
+}
+
+struct ws_history *
+ws_inflate_save(struct ws_deflate_pool *pool, struct ws_inflate *z)
+{
+	struct ws_history *h;
+	uInt n = 0;
+
+	inflateGetDictionary(&z->z, Z_NULL, &n);
+	if ((h = history_new(pool, z->bits, n)) == NULL)
+		return NULL;
+	inflateGetDictionary(&z->z, h->data, &n);
+	ws_inflate_put(pool, z);
+	return h;
+}
+
+struct ws_history *
+ws_deflate_save(struct ws_deflate_pool *pool, struct ws_deflate *z)
+{
+	struct ws_history *h;
+	uInt n = 0;
+
+	deflateGetDictionary(&z->z, Z_NULL, &n);
+	if ((h = history_new(pool, z->bits, n)) == NULL)
+		return NULL;
+	deflateGetDictionary(&z->z, h->data, &n);
+	ws_deflate_put(pool, z);
+	return h;
+}
+
+/* What comes out is in the stream's window then, and nobody else needs it. */
+static bool
+history_unpack(struct ws_inflate *z, const struct ws_history *h)
+{
+	struct ws_deflate_in in = { h->data, h->n };
+	enum ws_deflate_status status;
+	uint8_t room[UNPACK_ROOM];
+	size_t n;
+
+	do
+		status = ws_inflate_run(z, &in, room, sizeof(room), &n);
+	while (status == WS_DEFLATE_FULL);
+	if (status != WS_DEFLATE_OK)
+		return false;
+	while ((status = ws_inflate_end(z, room, sizeof(room), &n)) == WS_DEFLATE_FULL)
+		;
+	return status == WS_DEFLATE_OK;
+}
+
+struct ws_inflate *
+ws_inflate_restore(struct ws_deflate_pool *pool, struct ws_history *h, uint64_t max_bytes)
+{
+	struct ws_inflate *z = ws_inflate_get(pool, h->bits, max_bytes);
+
+	if (z == NULL)
+		return NULL;
+	z->dirty = true;
+	if (h->packed ? history_unpack(z, h) : inflateSetDictionary(&z->z, h->data, h->n) == Z_OK) {
+		ws_history_free(pool, h);
+		return z;
+	}
+	/* No memory for the window. */
+	ws_inflate_put(pool, z);
+	return NULL;
+}
+
+struct ws_deflate *
+ws_deflate_restore(
+    struct ws_deflate_pool *pool, struct ws_history *h, unsigned level, uint64_t max_bytes)
+{
+	struct ws_deflate *z = ws_deflate_get(pool, h->bits, level, max_bytes);
+
+	if (z == NULL)
+		return NULL;
+	z->dirty = true;
+	deflateSetDictionary(&z->z, h->data, h->n);
+	ws_history_free(pool, h);
+	return z;
+}
+
+void
+ws_history_pack(struct ws_deflate_pool *pool, struct ws_history **h, uint8_t *room, size_t size,
+    uint64_t max_bytes)
+{
+	struct ws_history *old = *h, *new;
+	struct ws_deflate_in in = { old->data, old->n };
+	size_t max = old->n - old->n / 8, n;
+	struct ws_deflate *z;
+
+	if (old->tried)
+		return;
+	if (max < WS_DEFLATE_OUT_MIN) {
+		old->tried = true;
+		return;
+	}
+	if ((z = ws_deflate_get(pool, old->bits, PACK_LEVEL, max_bytes)) == NULL)
+		return;
+	old->tried = ws_deflate_run(z, &in, WS_DEFLATE_END, room, size < max ? size : max, &n) !=
+	    WS_DEFLATE_OK;
+	ws_deflate_put(pool, z);
+	if (old->tried || (new = history_new(pool, old->bits, n)) == NULL)
+		return;
+	memcpy(new->data, room, n);
+	new->packed = new->tried = true;
+	ws_history_free(pool, old);
+	*h = new;
 }

@@ -7,11 +7,16 @@
  * With context takeover its user keeps it from the first message to the
  * connection's end; without, for the time of one message: as messages are mostly there
  * whole, one stream of the pool then serves all connections.
+ *
+ * A stream that stands between two messages can be put away as what it remembers: at most
+ * its window, and no more than it has seen, where zlib holds 39 KiB to inflate and 262 to
+ * deflate (15 bits).  A stream that is made of it goes on as if nothing had been.
  */
 #ifndef CODEC_WS_DEFLATE_H
 #define CODEC_WS_DEFLATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,6 +93,34 @@ enum ws_deflate_flush {
  */
 enum ws_deflate_status ws_deflate_run(struct ws_deflate *z, struct ws_deflate_in *in,
     enum ws_deflate_flush flush, uint8_t *out, size_t size, size_t *n);
+
+/*
+ * Between two messages: what the stream remembers, which the caller owns; z has been put back.
+ * NULL without memory: z is as it was.
+ */
+struct ws_history;
+struct ws_history *ws_inflate_save(struct ws_deflate_pool *pool, struct ws_inflate *z);
+struct ws_history *ws_deflate_save(struct ws_deflate_pool *pool, struct ws_deflate *z);
+void ws_history_free(struct ws_deflate_pool *pool, struct ws_history *h); /* NULL is nothing */
+
+/*
+ * A stream that goes on where the one that was saved stood; h is freed.  NULL as ws_inflate_get and
+ * ws_deflate_get say: h is as it was.  level may differ from the stream's that was saved.
+ */
+struct ws_inflate *ws_inflate_restore(
+    struct ws_deflate_pool *pool, struct ws_history *h, uint64_t max_bytes);
+struct ws_deflate *ws_deflate_restore(
+    struct ws_deflate_pool *pool, struct ws_history *h, unsigned level, uint64_t max_bytes);
+
+/*
+ * Compress what an inflater remembers, if that makes it smaller; it is tried once.  room is used
+ * for the time of the call, size >= WS_DEFLATE_OUT_MIN; what does not fit there stays as it is.
+ * Without memory, or with max_bytes in use and no spare stream, nothing is changed, and it may be
+ * tried again.
+ */
+void ws_history_pack(struct ws_deflate_pool *pool, struct ws_history **h, uint8_t *room,
+    size_t size, uint64_t max_bytes);
+bool ws_history_was_packed(const struct ws_history *h); /* or tried to be */
 
 /* The smallest window (9 to max bits) in which a message of n bytes can refer to its own start. */
 unsigned ws_deflate_bits_for(uint64_t n, unsigned max);

@@ -94,8 +94,9 @@ const struct config_key config_keys[] = {
 	{ SERVER("CompressionMemory", compression_memory), .type = CONFIG_T_SIZE, .min = MIB(1),
 	    .max = GIB(1024), .def = "256M",
 	    .doc =
-		"zlib memory of all connections together. Past it new connections are offered no "
-		"context takeover, and past twice that no compression." },
+		"zlib memory of all connections together, and what idle ones remember for context "
+		"takeover. Past it new connections are offered no context takeover, and past twice "
+		"that no compression." },
 
 	/* [listen NAME] */
 	{ LISTEN("Address", address), .type = CONFIG_T_ADDRS, .def = "", .required = true,

@@ -141,7 +141,8 @@ metrics_write_shared(struct metrics_text *m, const struct daemon *d)
 	static const struct metrics_family most = { "wsrelayd_connections_max", METRICS_GAUGE,
 		"The limit of open connections from clients: MaxConnections, or what auto means." };
 	static const struct metrics_family zlib = { "wsrelayd_compression_memory_bytes",
-		METRICS_GAUGE, "zlib's memory of all WebSockets, which CompressionMemory limits." };
+		METRICS_GAUGE, "zlib's memory of all WebSockets, and what idle ones remember, which "
+			       "CompressionMemory limits." };
 	static const struct metrics_family lost = { "wsrelayd_log_lines_lost_total",
 		METRICS_COUNTER, "Lines that a log's target did not take." };
 

@@ -12,68 +12,33 @@
  *
  * Invariants: the worker's buffers are in use within one ws_pump only, at whose end what stands in
  * them has been written; while `waits`, the client's stream is held.  zlib state belongs to a
- * connection with context takeover, else to a message that is open.
+ * connection with context takeover, else to a message that is open; ws_edge_rest.c puts away what
+ * is idle.
  *
- * Called by ws_data.c (events, ws_emit) and ws.c (life); calls codec/ws_deflate.
+ * Called by ws_data.c (events, ws_emit) and ws.c (life); calls codec/ws_deflate and ws_edge_rest.c.
  */
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "codec/ws_deflate.h"
 #include "codec/ws_mask.h"
 #include "codec/ws_utf8.h"
-#include "gateway/ws_int.h"
+#include "gateway/ws_edge_int.h"
 
-#define EDGE_BUFFER 65536	/* each of a worker's two */
 #define EDGE_TURN_MAX (1 << 20) /* bytes inflated until others get their turn */
 #define EDGE_OUT_HEADER 4	/* of a server's frame below 64 KiB */
 #define EDGE_OUT_MIN 2048	/* with less room left the deflated bytes are written first */
-
-/* What a worker has for all its connections. */
-struct edge_worker {
-	struct ws_deflate_pool pool;
-	/* inflated: frames that were handed on, room for a header, then a frame's payload so far */
-	size_t at;	/* where the room for the header is */
-	size_t chunk_n; /* payload behind it */
-	size_t end;	/* what may be filled; at most all of the buffer */
-	size_t turn_n;	/* inflated by this ws_pump */
-	size_t out_at;	/* deflated: used */
-	uint8_t inflated[EDGE_BUFFER];
-	uint8_t deflated[EDGE_BUFFER];
-};
-
-struct ws_edge {
-	struct ws *w;		   /* borrowed: its owner */
-	struct ws_inflate *in;	   /* owned; NULL: none is needed now */
-	struct ws_deflate *out;	   /* the same */
-	struct ws_deflate_in data; /* the client's payload that waits, in `kept` */
-	uint8_t *kept;		   /* owned: data, and what came behind it */
-	size_t kept_n;		   /* what came behind it */
-	struct loop_timer timer;   /* goes on when only the turn was over */
-	uint64_t memory_max;	   /* CompressionMemory */
-	uint64_t message_n;	   /* bytes that the client's message has become so far */
-	uint64_t in_wire, in_plain, out_plain, out_wire; /* of compressed messages */
-	struct ws_ext ext;	   /* as it was answered */
-	uint8_t opcode;		   /* of the client's message */
-	uint8_t utf8;		   /* ws_utf8 state of it */
-	bool mid;		   /* a part of it has gone on */
-	bool ending;		   /* all of it was given to zlib */
-	bool waits;
-	bool out_on;		   /* the message to the client is compressed */
-	bool out_kept;		   /* `out` remembers: context takeover */
-};
-
-/* One for each WebSocket that compresses, idle or not. */
-_Static_assert(sizeof(struct ws_edge) <= 152, "struct ws_edge has grown");
 
 static void edge_on_timer(struct loop_timer *t);
 
 static struct edge_worker *
 edge_worker_get(struct gateway *gw)
 {
-	if (gw->edge == NULL && (gw->edge = mem_alloc(sizeof(*gw->edge))) != NULL)
+	if (gw->edge == NULL && (gw->edge = mem_alloc(sizeof(*gw->edge))) != NULL) {
 		ws_deflate_pool_init(&gw->edge->pool, gw->env.deflate_memory);
+		gw->edge->rest_until_ms = gw->edge->rest_queue_ms = 0;
+		gw->edge->rest_left = 0;
+	}
 	return gw->edge;
 }
 
@@ -113,8 +78,7 @@ ws_edge_free(struct ws *w)
 	    (unsigned long long)e->in_wire, (unsigned long long)e->in_plain,
 	    (unsigned long long)e->out_plain, (unsigned long long)e->out_wire);
 	loop_timer_stop(gw->env.loop, &e->timer);
-	ws_inflate_put(&gw->edge->pool, e->in);
-	ws_deflate_put(&gw->edge->pool, e->out);
+	ws_edge_rest_free(e, &gw->edge->pool);
 	loop_free_later(gw->env.loop, e->kept);
 	loop_object_free_later(gw->env.loop, e);
 }
@@ -255,9 +219,12 @@ edge_message_end(struct ws *w, struct ws_out *o)
 	e->ending = false;
 	if (e->opcode == WS_TEXT && ws_config(w)->validate_utf8 && e->utf8 != WS_UTF8_START)
 		return edge_fail(w, o, WS_CLOSE_NOT_UTF8, "text ends inside a character");
+	e->in_open = false;
 	if (e->ext.client_no_takeover) {
 		ws_inflate_put(&w->ss.gw->edge->pool, e->in);
 		e->in = NULL;
+	} else {
+		ws_edge_rest_inflated(e);
 	}
 	if (!edge_deliver(w, o, true))
 		return WS_OVER;
@@ -302,11 +269,9 @@ edge_message_start(struct ws *w, struct ws_out *o, uint8_t opcode)
 	e->utf8 = WS_UTF8_START;
 	e->message_n = 0;
 	e->mid = false;
-	if (e->in == NULL)
-		e->in = ws_inflate_get(&w->ss.gw->edge->pool, ws_ext_bits(e->ext.client_bits),
-		    2 * e->memory_max);
-	if (e->in == NULL)
+	if (!ws_edge_wake_inflater(e))
 		return edge_fail(w, o, WS_CLOSE_OVERLOAD, "no memory to decompress with");
+	e->in_open = true;
 	return WS_GO_ON;
 }
 
@@ -402,6 +367,7 @@ ws_edge_forget(struct ws *w)
 	loop_free_later(w->ss.gw->env.loop, e->kept);
 	e->kept = NULL;
 	e->kept_n = 0;
+	ws_edge_rest_watch(e);
 }
 
 bool
@@ -420,8 +386,15 @@ static void
 edge_on_timer(struct loop_timer *t)
 {
 	struct ws_edge *e = (struct ws_edge *)(void *)((char *)t - offsetof(struct ws_edge, timer));
+	struct ws *w = e->w; /* until the turn's end, which ws_resume may leave e to */
 
-	ws_resume(e->w);
+	/* A WebSocket that waits is not idle. */
+	if (e->waits)
+		ws_resume(w);
+	else
+		ws_edge_rest(w, ws_now(w));
+	if (w->edge != NULL)
+		ws_edge_rest_watch(e);
 }
 
 /* ---- to the client: deflate ---- */
@@ -442,10 +415,8 @@ edge_decide(struct ws *w, uint64_t length)
 	e->out_on = false;
 	if (length < c->compression_min_size)
 		return;
-	if (e->out == NULL && !e->ext.server_no_takeover) {
-		e->out = ws_deflate_get(pool, bits, level, e->memory_max);
-		e->out_kept = e->out != NULL;
-	}
+	if (!e->ext.server_no_takeover)
+		ws_edge_wake_deflater(e, bits, level);
 	if (e->out == NULL)
 		e->out = ws_deflate_get(
 		    pool, ws_deflate_bits_for(length, bits), level, 2 * e->memory_max);

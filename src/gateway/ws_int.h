@@ -1,6 +1,6 @@
 /*
  * The inside of a WebSocket, shared by ws.c (life and close handshake),
- * ws_data.c (bytes and frames), ws_edge.c (compression), ws_rate.c (rates), ws_raw.c (backends that
+ * ws_data.c (bytes and frames), ws_edge.c and ws_edge_rest.c (compression), ws_rate.c (rates), ws_raw.c (backends that
  * know no WebSocket) and ws_keepalive.c (timers).  Nobody else includes it.
  */
 #ifndef GATEWAY_WS_INT_H
@@ -217,6 +217,9 @@ void ws_edge_forget(struct ws *w);
 /* As ws_emit; false: the message is not compressed, and nothing was done. */
 bool ws_edge_emit(struct ws *w, struct ws_out *o, uint8_t opcode, const uint8_t *p, size_t n,
     bool last, uint64_t length);
+
+/* ws_edge_rest.c: put away what is idle.  Called by the connection's timer. */
+void ws_edge_rest(struct ws *w, uint64_t now_ms);
 
 /* ws_raw.c */
 struct ws_raw *ws_raw_new(const struct ws *w);	/* NULL without memory */

@@ -8,7 +8,6 @@ from peers import NOT_BEST
 from proc import Backend, Load
 from rows import IdleRow
 
-IDLE_S = 5                  # after this long a WebSocket that was busy counts as idle
 
 
 class Result:
@@ -120,7 +119,7 @@ class Bench:
         with self.idle_load(row, gateway, n) as load:
             unused = gateway.memory()
             done, _, _ = load.run(row, 60000, 1)
-            time.sleep(1 if self.quick else IDLE_S)
+            time.sleep(1 if self.quick else row.settle_s)
             used = gateway.memory()
         gateway.wait_closed()
         return (unused - before) / done, (used - before) / done

@@ -7,7 +7,7 @@
  * Oracle is zlib itself, whole: what is deflated here in runs, flushed
  * here and there and let out through small rooms it inflates to the same text;
  * and what it makes of compressed messages is made of them here, however
- * they are cut.
+ * they are cut.  Between messages streams are put away and made again, by the seed.
  */
 #include "codec/ws_deflate.h"
 
@@ -161,11 +161,47 @@ run_deflate(struct run *r, struct ws_deflate *z, const uint8_t *p, size_t n, str
 	}
 }
 
+/* Put a stream away after a message, and pack what it remembers; NULL: it is awake. */
+static struct ws_history *
+run_inflate_rest(struct run *r, struct ws_inflate **z)
+{
+	uint8_t *room;
+	struct ws_history *h;
+	size_t size;
+
+	if (!r->takeover || (r->seed & 1) != 0 || (h = ws_inflate_save(&r->pool, *z)) == NULL)
+		return NULL;
+	*z = NULL;
+	if ((r->seed & 2) != 0)
+		ws_deflate_pool_clear(&r->pool);
+	if ((r->seed & 4) != 0)
+		return h;
+	room = run_room(r, &size);
+	ws_history_pack(&r->pool, &h, room, size, UINT64_MAX);
+	free(room);
+	return h;
+}
+
+static void
+run_deflate_rest(struct run *r, struct ws_deflate **z)
+{
+	struct ws_history *h;
+
+	if (!r->takeover || (r->seed & 1) != 0 || (h = ws_deflate_save(&r->pool, *z)) == NULL)
+		return;
+	if ((r->seed & 2) != 0)
+		ws_deflate_pool_clear(&r->pool);
+	/* Without memory it forgets. */
+	if ((*z = ws_deflate_restore(&r->pool, h, r->level, UINT64_MAX)) == NULL)
+		ws_history_free(&r->pool, h);
+}
+
 /* Compressed messages: the same verdict and text as zlib's. */
 static void
 check_inflate(struct run *r, const uint8_t *p, size_t n)
 {
 	struct ws_inflate *z = NULL;
+	struct ws_history *h = NULL;
 	z_stream ref = { .next_in = NULL };
 
 	ORACLE(inflateInit2(&ref, -(int)r->bits) == Z_OK);
@@ -175,7 +211,9 @@ check_inflate(struct run *r, const uint8_t *p, size_t n)
 		enum ws_deflate_status status = WS_DEFLATE_NOMEM;
 		bool good = reference_inflate(&ref, p + at, k, &wanted);
 
-		if (z == NULL)
+		if (h != NULL && (z = ws_inflate_restore(&r->pool, h, UINT64_MAX)) != NULL)
+			h = NULL;
+		else if (h == NULL && z == NULL)
 			z = ws_inflate_get(&r->pool, r->bits, UINT64_MAX);
 		if (z != NULL)
 			status = run_inflate(r, z, p + at, k, &got);
@@ -200,9 +238,11 @@ check_inflate(struct run *r, const uint8_t *p, size_t n)
 		}
 		if (r->takeover && (!good || status != WS_DEFLATE_OK))
 			break;
+		h = run_inflate_rest(r, &z);
 		at += k;
 	}
 	ws_inflate_put(&r->pool, z);
+	ws_history_free(&r->pool, h);
 	inflateEnd(&ref);
 }
 
@@ -231,6 +271,7 @@ check_deflate(struct run *r, const uint8_t *p, size_t n)
 			z = NULL;
 			inflateReset(&ref);
 		}
+		run_deflate_rest(r, &z);
 		at += k;
 	}
 	ws_deflate_put(&r->pool, z);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "codec/ws_mask.h"
+#include "gateway/ws_edge_int.h"
 #include "unit_ws.h"
 
 #define TEXT_N 3000
@@ -429,6 +430,241 @@ START_TEST(ws_edge_survives_every_allocation_that_fails)
 }
 END_TEST
 
+/* ---- idle: gateway/ws_edge_rest.c */
+
+static struct ws *
+the_ws(void)
+{
+	return ws_of_leg(uw.client.s.user);
+}
+
+/* So many looks of the connection's timer, each as much later as its work allows. */
+static void
+look(int times)
+{
+	static uint64_t at;
+
+	if (at == 0)
+		at = loop_now_ms(uw.loop);
+	for (int i = 0; i < times; i++)
+		ws_edge_rest(the_ws(), at += 1000);
+}
+
+static const int rest_looks[] = { 0, 1, 2, 4, 5, 6, 15, 16, 40 };
+
+START_TEST(ws_edge_rest_is_not_seen_by_the_peers)
+{
+	char wanted[4 * TEXT_N], text[TEXT_N];
+	uint8_t frame[TEXT_N + WS_HEADER_MAX];
+	z_stream z = { .next_in = NULL };
+	size_t n, plain;
+
+	memcpy(text, sample(2500), 2501);
+	n = ws_frame_write(frame, FIN | WS_TEXT, 2500, NULL);
+	memcpy(frame + n, text, 2500);
+	n += 2500;
+	uw_setup("Compression=edge", "");
+	uw.ext = &edge_takeover;
+	for (size_t i = 0; i < UNIT_COUNT(rest_looks); i++) {
+		uw_open();
+		ck_assert_int_eq(
+		    deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+		for (int k = 0; k < 3; k++) {
+			uw.app.n = uw_said.n = 0;
+			say_zipped(&z, WS_TEXT, text);
+			ck_assert(k == 0 || uw_said.n < 100);
+			uw_give(&uw.client, uw_said.p, uw_said.n);
+			snprintf(wanted, sizeof(wanted), "T(%s)", text);
+			ck_assert_str_eq(frames_of(&uw.app, false), wanted);
+			plain = uw.client.n;
+			uw_give(&uw.app, frame, n);
+			/* What it was told before is known until it is forgotten. */
+			if (k > 0 && rest_looks[i] < 16)
+				ck_assert_uint_lt(uw.client.n - plain, 100);
+			else
+				ck_assert_uint_gt(uw.client.n - plain, 100);
+			look(rest_looks[i]);
+		}
+		snprintf(wanted, sizeof(wanted), "zT(%s)zT(%s)zT(%s)", text, text, text);
+		ck_assert_str_eq(frames_of(&uw.client, true), wanted);
+		deflateEnd(&z);
+		uw_drop();
+		unit_loop_turns(uw.loop, 1);
+	}
+	uw_clear();
+}
+END_TEST
+
+START_TEST(ws_edge_rest_gives_memory_back_step_by_step)
+{
+	uint64_t awake, spare;
+
+	uw_setup_echo("Compression=edge");
+	uw.ext = &edge_takeover;
+	uw_open();
+	uw_said.n = 0;
+	say_zipped(NULL, WS_TEXT, sample(TEXT_N));
+	uw_give(&uw.client, uw_said.p, uw_said.n);
+	awake = uw.deflate_memory.bytes;
+	ck_assert_uint_gt(awake, 290 << 10);
+	look(1); /* it may have been used just now */
+	ck_assert_uint_eq(uw.deflate_memory.bytes, awake);
+	look(1);
+	/* The streams are the worker's spare ones now. */
+	spare = awake + 2 * (TEXT_N + 64);
+	ck_assert_uint_le(uw.deflate_memory.bytes, spare);
+	/* A second WebSocket takes them: one more costs what it said. */
+	look(3);
+	ck_assert_uint_lt(uw.deflate_memory.bytes, awake + TEXT_N + TEXT_N / 2 + 64);
+	look(11);
+	ck_assert_uint_lt(uw.deflate_memory.bytes, awake + TEXT_N / 2 + 64);
+	ck_assert_uint_gt(uw.deflate_memory.bytes, awake);
+	/* Used again, it is not idle; what it said is not wanted any more. */
+	uw_give(&uw.client, uw_said.p, uw_said.n);
+	ck_assert_uint_eq(uw.deflate_memory.bytes, awake);
+	for (int i = 0; i < 5; i++) {
+		look(1);
+		ck_assert_uint_eq(uw.deflate_memory.bytes, awake);
+		uw_give(&uw.client, uw_said.p, uw_said.n);
+	}
+	uw_drop();
+	uw_clear();
+}
+END_TEST
+
+START_TEST(ws_edge_rest_leaves_alone_what_is_in_the_middle_of_a_message)
+{
+	uint64_t had;
+
+	uw_setup_echo("Compression=edge");
+	uw.ext = &edge_takeover;
+	uw_open();
+	uw_said.n = 0;
+	say_zipped(NULL, WS_TEXT, sample(TEXT_N));
+	uw_give(&uw.client, uw_said.p, uw_said.n / 2);
+	had = uw.deflate_memory.bytes;
+	look(30);
+	ck_assert_uint_eq(uw.deflate_memory.bytes, had);
+	uw_give(&uw.client, uw_said.p + uw_said.n / 2, uw_said.n - uw_said.n / 2);
+	ck_assert_ptr_nonnull(strstr(frames_of(&uw.client, true), sample(TEXT_N)));
+	look(3);
+	ck_assert_uint_ne(uw.deflate_memory.bytes, had);
+	uw_drop();
+	uw_clear();
+}
+END_TEST
+
+START_TEST(ws_edge_rest_work_of_a_moment_is_bounded)
+{
+	uint64_t awake, at, rested;
+	int rests = 0;
+
+	uw_setup_echo("Compression=edge");
+	uw.ext = &edge_takeover;
+	uw_said.n = 0;
+	say_zipped(NULL, WS_TEXT, sample(600));
+	uw_open();
+	uw_give(&uw.client, uw_said.p, uw_said.n);
+	awake = uw.deflate_memory.bytes;
+	at = loop_now_ms(uw.loop) / 32 * 32;
+	do {
+		ws_edge_rest(the_ws(), at);
+		ws_edge_rest(the_ws(), at + 31);
+		rested = uw.deflate_memory.bytes;
+		uw_give(&uw.client, uw_said.p, uw_said.n);
+		ck_assert_uint_eq(uw.deflate_memory.bytes, awake);
+	} while (rested != awake && rests++ < 100);
+	ck_assert_int_ge(rests, 4);
+	ck_assert_int_le(rests, 16);
+	/* It is not forgotten, only later. */
+	ws_edge_rest(the_ws(), at + 32);
+	ws_edge_rest(the_ws(), at + 32);
+	ck_assert_uint_ne(uw.deflate_memory.bytes, awake);
+	uw_drop();
+	uw_clear();
+}
+END_TEST
+
+START_TEST(ws_edge_rest_makes_room_when_memory_is_short)
+{
+	uint64_t awake;
+
+	uw_setup_echo("Compression=edge");
+	uw.ext = &edge_takeover;
+	uw_said.n = 0;
+	say_zipped(NULL, WS_TEXT, sample(TEXT_N));
+	uw_open();
+	uw_give(&uw.client, uw_said.p, uw_said.n);
+	awake = uw.deflate_memory.bytes;
+	/* Three quarters of CompressionMemory (256M): what is not used is forgotten at once. */
+	atomic_fetch_add(&uw.deflate_memory.bytes, 192 << 20);
+	look(2);
+	uw.deflate_memory.bytes -= 192 << 20;
+	ck_assert_uint_lt(uw.deflate_memory.bytes, awake + TEXT_N + 64);
+	ws_deflate_pool_clear(&uw.gw->edge->pool);
+	/* Past all of it, nothing is kept awake between messages, and nobody is refused. */
+	atomic_fetch_add(&uw.deflate_memory.bytes, 300 << 20);
+	for (int i = 0; i < 5; i++) {
+		uw_give(&uw.client, uw_said.p, uw_said.n);
+		ws_deflate_pool_clear(&uw.gw->edge->pool);
+		ck_assert_uint_lt(uw.deflate_memory.bytes - (300 << 20), 7 * TEXT_N);
+	}
+	ck_assert_ptr_null(strchr(frames_of(&uw.client, true), '<'));
+	uw.deflate_memory.bytes -= 300 << 20;
+	uw_drop();
+	uw_clear();
+}
+END_TEST
+
+START_TEST(ws_edge_rest_survives_every_allocation_that_fails)
+{
+	for (int looks = 2; looks <= 16; looks += 7) {
+		bool whole = false;
+		int refused = 0;
+
+		for (unsigned nth = 1; !whole && nth < 60; nth++) {
+			const char *got, *text = sample(TEXT_N);
+			z_stream z = { .next_in = NULL };
+
+			uw_setup_echo("Compression=edge");
+			uw.ext = &edge_takeover;
+			uw_open();
+			ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, -15, 8,
+					     Z_DEFAULT_STRATEGY),
+			    Z_OK);
+			uw_said.n = 0;
+			say_zipped(&z, WS_TEXT, text);
+			uw_give(&uw.client, uw_said.p, uw_said.n);
+			uw_said.n = 0;
+			say_zipped(&z, WS_TEXT, text);
+			mem_fail_nth(nth);
+			look(looks);
+			/* Nothing is spare. */
+			ws_deflate_pool_clear(&uw.gw->edge->pool);
+			uw_give(&uw.client, uw_said.p, uw_said.n);
+			whole = mem_fail_pending();
+			mem_fail_nth(0);
+			got = frames_of(&uw.client, true);
+			ck_assert(strncmp(got + (*got == 'z'), "T(", 2) == 0);
+			got = strchr(got, ')') + 1;
+			refused += *got == '<';
+			/* The second is there, or the client is told. */
+			ck_assert_msg(strncmp(got + (*got == 'z'), "T(", 2) == 0 ||
+				strcmp(got, "<1013>") == 0 || strcmp(got, "<1011>") == 0,
+			    "%s", got);
+			deflateEnd(&z);
+			uw_drop();
+			gateway_free(uw.gw);
+			ck_assert_uint_eq(uw.deflate_memory.bytes, 0);
+			ck_assert_ptr_nonnull(uw.gw = gateway_new(&uw.env));
+			uw_clear();
+		}
+		ck_assert(whole);
+		ck_assert(refused > 0);
+	}
+}
+END_TEST
+
 START_TEST(ws_edge_passthrough_looks_at_nothing)
 {
 	uw_setup("Compression=passthrough", "");
@@ -461,6 +697,12 @@ main(void)
 		ws_edge_sends_no_more_than_the_receiver_may_have,
 		ws_edge_errors_are_told_to_the_client,
 		ws_edge_survives_every_allocation_that_fails,
+		ws_edge_rest_is_not_seen_by_the_peers,
+		ws_edge_rest_gives_memory_back_step_by_step,
+		ws_edge_rest_leaves_alone_what_is_in_the_middle_of_a_message,
+		ws_edge_rest_work_of_a_moment_is_bounded,
+		ws_edge_rest_makes_room_when_memory_is_short,
+		ws_edge_rest_survives_every_allocation_that_fails,
 		ws_edge_passthrough_looks_at_nothing,
 	};
 
