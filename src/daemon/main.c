@@ -29,20 +29,33 @@ main_usage(FILE *out)
 	    "      --explain 'METHOD URL' [ORIGIN]\n"
 	    "                      tell who would serve a request, or why it is refused\n"
 	    "  -V, --version       versions of the program and its libraries\n"
-	    "  -h, --help          this text\n", SYSCONFDIR);
+	    "  -h, --help          this text\n",
+	    SYSCONFDIR);
 }
 
 static void
 main_version(void)
 {
 	printf("wsrelayd %s\nlibevent %s\n%s\nlibnghttp2 %s\nzlib %s\n", WSRELAYD_VERSION,
-	    event_get_version(), OpenSSL_version(OPENSSL_VERSION),
-	    nghttp2_version(0)->version_str, zlibVersion());
+	    event_get_version(), OpenSSL_version(OPENSSL_VERSION), nghttp2_version(0)->version_str,
+	    zlibVersion());
 #ifdef HAVE_LIBSYSTEMD
 	printf("libsystemd yes\n");
 #else
 	printf("libsystemd no\n");
 #endif
+}
+
+/* 0 with a configuration of the caller's, or the exit status; what is wrong was reported. */
+static int
+main_load(const struct daemon_options *o, struct config **c)
+{
+	int ret;
+
+	if ((ret = daemon_check_file(o)) != 0)
+		return ret;
+	*c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
+	return *c != NULL ? 0 : EXIT_CONFIG;
 }
 
 static int
@@ -51,11 +64,8 @@ main_explain(const struct daemon_options *o, const char *request, const char *or
 	struct config *c;
 	int ret;
 
-	if ((ret = daemon_check_file(o)) != 0)
+	if ((ret = main_load(o, &c)) != 0)
 		return ret;
-	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
-	if (c == NULL)
-		return EXIT_CONFIG;
 	ret = explain(c, request, origin, stdout) == 0 ? 0 : EXIT_USAGE;
 	config_unref(c);
 	return ret;
@@ -67,11 +77,8 @@ main_dump(const struct daemon_options *o)
 	struct config *c;
 	int ret;
 
-	if ((ret = daemon_check_file(o)) != 0)
+	if ((ret = main_load(o, &c)) != 0)
 		return ret;
-	c = config_load(o->config_path, o->sets, o->n_sets, daemon_report, NULL);
-	if (c == NULL)
-		return EXIT_CONFIG;
 	ret = config_dump(c, STDOUT_FILENO) == 0 ? 0 : EXIT_SYSTEM;
 	if (ret != 0)
 		fprintf(stderr, "wsrelayd: standard output: %s\n", strerror(errno));
@@ -83,10 +90,13 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "test", no_argument, NULL, 't' },
-		{ "dump-config", no_argument, NULL, 'D' }, { "set", required_argument, NULL, 's' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "test", no_argument, NULL, 't' },
+		{ "dump-config", no_argument, NULL, 'D' },
+		{ "set", required_argument, NULL, 's' },
 		{ "explain", required_argument, NULL, 'E' },
-		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct daemon_options o = { .config_path = SYSCONFDIR "/wsrelayd/wsrelayd.ini" };
@@ -140,8 +150,10 @@ main(int argc, char **argv)
 		mem_free(sets);
 		return EXIT_USAGE;
 	}
-	ret = what == TEST ? daemon_test(&o) : what == DUMP ? main_dump(&o) :
-	    what == EXPLAIN ? main_explain(&o, request, origin) : daemon_run(&o);
+	ret = what == TEST    ? daemon_test(&o)
+	    : what == DUMP    ? main_dump(&o)
+	    : what == EXPLAIN ? main_explain(&o, request, origin)
+			      : daemon_run(&o);
 	mem_free(sets);
 	return ret;
 }
