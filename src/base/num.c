@@ -58,31 +58,13 @@ num_parse_uint(struct span s, uint64_t *out)
 	return 0;
 }
 
-static int
+int
 num_hex_digit(char c)
 {
 	if (num_is_digit(c))
 		return c - '0';
 	c = span_lower(c);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-int
-num_parse_hex(struct span s, uint64_t *out)
-{
-	uint64_t v = 0;
-	int digit;
-
-	if (s.n == 0 || s.n > 16)
-		return -1;
-	for (size_t i = 0; i < s.n; i++) {
-		digit = num_hex_digit(s.p[i]);
-		if (digit == -1)
-			return -1;
-		v = v << 4 | (uint64_t)digit;
-	}
-	*out = v;
-	return 0;
 }
 
 int

@@ -15,7 +15,7 @@
 #define NUM_TIME_INFINITY UINT64_MAX
 
 int num_parse_uint(struct span s, uint64_t *out); /* decimal digits only */
-int num_parse_hex(struct span s, uint64_t *out);  /* 1 to 16 hex digits */
+int num_hex_digit(char c);			  /* its value in either case, or -1 */
 
 /* yes/no/true/false/on/off/1/0, without regard to case. */
 int num_parse_bool(struct span s, bool *out);

@@ -81,15 +81,6 @@ admin_check_sender(const struct http_head *h, bool tcp, struct admin_refusal *no
 
 /* ---- filters */
 
-static int
-admin_hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = span_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /*
  * Undo percent-encoding into out (size bytes with the NUL); 0, or -1: too long, a broken escape or
  * a NUL.
@@ -103,8 +94,8 @@ admin_decode(struct span s, char *out, size_t size)
 		char c = s.p[i];
 
 		if (c == '%') {
-			int high = s.n - i > 2 ? admin_hex(s.p[i + 1]) : -1;
-			int low = s.n - i > 2 ? admin_hex(s.p[i + 2]) : -1;
+			int high = s.n - i > 2 ? num_hex_digit(s.p[i + 1]) : -1;
+			int low = s.n - i > 2 ? num_hex_digit(s.p[i + 2]) : -1;
 
 			if (high == -1 || low == -1)
 				return -1;

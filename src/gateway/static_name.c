@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#include "base/num.h"
+
 /* The part of the path that names the file. */
 static enum static_name
 static_name_rest(struct span path, const struct config_route *route, struct span *rest)
@@ -34,15 +36,6 @@ static_name_rest(struct span path, const struct config_route *route, struct span
 	return STATIC_NAME_REFUSED;
 }
 
-static int
-static_name_hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = span_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte at *i of s, decoded; *i is moved behind it.  -1: not an escape. */
 static int
 static_name_byte(struct span s, size_t *i)
@@ -51,8 +44,8 @@ static_name_byte(struct span s, size_t *i)
 
 	if (s.p[*i] != '%')
 		return (unsigned char)s.p[(*i)++];
-	if (s.n - *i < 3 || (high = static_name_hex(s.p[*i + 1])) == -1 ||
-	    (low = static_name_hex(s.p[*i + 2])) == -1)
+	if (s.n - *i < 3 || (high = num_hex_digit(s.p[*i + 1])) == -1 ||
+	    (low = num_hex_digit(s.p[*i + 2])) == -1)
 		return -1;
 	*i += 3;
 	return high << 4 | low;

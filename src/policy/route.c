@@ -4,17 +4,10 @@
  */
 #include "policy/route.h"
 
+#include "base/num.h"
+
 /* How well something matches; larger is better, 0 is not at all. */
 #define ROUTE_EXACT SIZE_MAX
-
-static int
-route_hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = span_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* The next byte of the path with its escape undone; *used bytes stood for it. */
 static unsigned char
@@ -25,8 +18,8 @@ route_next(struct span path, size_t *used)
 	*used = 1;
 	if (path.p[0] != '%' || path.n < 3)
 		return (unsigned char)path.p[0];
-	hi = route_hex(path.p[1]);
-	lo = route_hex(path.p[2]);
+	hi = num_hex_digit(path.p[1]);
+	lo = num_hex_digit(path.p[2]);
 	if (hi == -1 || lo == -1)
 		return '%';
 	c = hi << 4 | lo;
@@ -58,7 +51,8 @@ route_next_or_slash(struct span path, size_t *used)
 {
 	unsigned char c = route_next(path, used);
 
-	if (c == '%' && path.n >= 3 && route_hex(path.p[1]) == 2 && route_hex(path.p[2]) == 15) {
+	if (c == '%' && path.n >= 3 && num_hex_digit(path.p[1]) == 2 &&
+	    num_hex_digit(path.p[2]) == 15) {
 		*used = 3;
 		return '/';
 	}
@@ -166,12 +160,4 @@ route_find(const struct config *c, struct span host, struct span path)
 		best_path = by_path;
 	}
 	return best;
-}
-
-size_t
-route_prefix_bytes(const struct config_route *r, struct span path)
-{
-	size_t used = r->path_is_prefix ? route_skip_prefix(r->path, path) : path.n;
-
-	return used != SIZE_MAX ? used : path.n;
 }

@@ -23,11 +23,4 @@
  */
 const struct config_route *route_find(const struct config *c, struct span host, struct span path);
 
-/*
- * How many bytes of `path` as sent the route's prefix stands for (more than its length where they
- * are escaped); all of them when the route is exact or the path names its folder.  Only for a path
- * that the route matched.
- */
-size_t route_prefix_bytes(const struct config_route *r, struct span path);
-
 #endif

@@ -173,33 +173,6 @@ START_TEST(route_static_folder_goes_to_its_route)
 }
 END_TEST
 
-START_TEST(route_prefix_is_counted_as_sent)
-{
-	static const struct {
-		const char *path;
-		size_t n;
-	} rows[] = {
-		{ "/files/a", 7 },
-		{ "/files/", 7 },
-		{ "/%66iles/a", 9 },
-		{ "/%66%69%6c%65%73/a", 17 },
-		{ "/files", 6 },
-	};
-	const struct config_route *r;
-	struct unit_config u;
-
-	route_load(&u);
-	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
-		r = route_find(u.c, SPAN_LIT("x"), span_from_str(rows[i].path));
-		ck_assert_str_eq(r->name, "files");
-		ck_assert_uint_eq(route_prefix_bytes(r, span_from_str(rows[i].path)), rows[i].n);
-	}
-	r = route_find(u.c, SPAN_LIT("x"), SPAN_LIT("/%61pp"));
-	ck_assert_uint_eq(route_prefix_bytes(r, SPAN_LIT("/%61pp")), 6);
-	unit_config_clear(&u);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -209,7 +182,6 @@ main(void)
 		route_escapes_hide_nothing,
 		route_dot_segments_have_no_route,
 		route_static_folder_goes_to_its_route,
-		route_prefix_is_counted_as_sent,
 	};
 
 	return unit_run("route", cases, UNIT_COUNT(cases));
