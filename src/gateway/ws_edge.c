@@ -405,13 +405,14 @@ edge_on_timer(struct loop_timer *t)
  * client as well; past twice that, messages go out as they are (RFC 7692 6.1 lets us).
  */
 static void
-edge_decide(struct ws *w, uint64_t length)
+edge_decide(struct ws *w, uint8_t opcode, uint64_t length)
 {
 	struct ws_deflate_pool *pool = &w->ss.gw->edge->pool;
 	const struct config_websocket *c = ws_config(w);
 	struct ws_edge *e = w->edge;
 	unsigned bits = ws_ext_bits(e->ext.server_bits), level = (unsigned)c->compression_level;
 
+	e->out_opcode = opcode;
 	e->out_on = false;
 	if (length < c->compression_min_size)
 		return;
@@ -436,7 +437,7 @@ edge_out_room(struct edge_worker *ew, struct ws_out *o, size_t *size)
 }
 
 static void
-edge_deflate(struct ws *w, struct ws_out *o, uint8_t opcode, struct ws_deflate_in in, bool last)
+edge_deflate(struct ws *w, struct ws_out *o, struct ws_deflate_in in, bool last)
 {
 	struct edge_worker *ew = w->ss.gw->edge;
 	struct ws_edge *e = w->edge;
@@ -453,7 +454,7 @@ edge_deflate(struct ws *w, struct ws_out *o, uint8_t opcode, struct ws_deflate_i
 			continue;
 		if ((w->client.flags & LEG_MID_MESSAGE) == 0)
 			first = WS_BIT_RSV1; /* on the first frame only (RFC 7692 6.1) */
-		first |= ws_emit_first(w, opcode, last && done);
+		first |= ws_emit_first(w, e->out_opcode, last && done);
 		hn = ws_frame_header_size(n, false);
 		ws_frame_write(p - hn, first, n, NULL);
 		ws_out_bytes(o, p - hn, hn + n);
@@ -464,13 +465,13 @@ edge_deflate(struct ws *w, struct ws_out *o, uint8_t opcode, struct ws_deflate_i
 
 /* A run of a message that is compressed. */
 static void
-edge_run(struct ws *w, struct ws_out *o, uint8_t opcode, struct ws_deflate_in in, bool last)
+edge_run(struct ws *w, struct ws_out *o, struct ws_deflate_in in, bool last)
 {
 	struct ws_edge *e = w->edge;
 
 	if (o->to == NULL)
 		return;
-	edge_deflate(w, o, opcode, in, last);
+	edge_deflate(w, o, in, last);
 	if (!last)
 		return;
 	e->out_on = false;
@@ -484,34 +485,34 @@ bool
 ws_edge_emit(struct ws *w, struct ws_out *o, uint8_t opcode, const uint8_t *p, size_t n, bool last,
     uint64_t length)
 {
-	if ((w->client.flags & LEG_MID_MESSAGE) == 0)
-		edge_decide(w, length);
+	/* Empty fragments may have begun a message of which no byte has gone out. */
+	if ((w->client.flags & LEG_MID_MESSAGE) == 0 && !w->edge->out_on)
+		edge_decide(w, opcode, length);
 	if (!w->edge->out_on)
 		return false;
-	edge_run(w, o, opcode, (struct ws_deflate_in){ p, n }, last);
+	edge_run(w, o, (struct ws_deflate_in){ p, n }, last);
 	return true;
 }
 
 /* An event of an http backend's message: compressed, or WS_PASS, as it came. */
 static enum ws_went
-edge_out(struct ws *w, uint8_t opcode, struct ws_out *o, const struct ws_event *ev)
+edge_out(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 {
 	struct ws_edge *e = w->edge;
 	bool end = ev->mask_offset + ev->n == ev->frame.length;
 
 	if (ev->kind == WS_EV_FRAME && ev->message_start)
-		edge_decide(w, ev->frame.fin ? ev->frame.length : WS_LENGTH_UNKNOWN);
+		edge_decide(w, ev->frame.opcode, ev->frame.fin ? ev->frame.length : WS_LENGTH_UNKNOWN);
 	if (!e->out_on)
 		return WS_PASS;
 	if (ev->kind == WS_EV_DATA) {
 		ws_count_data(w, &w->backend, ev->n);
 		/* The run ends with its frame, or with what has come of it. */
-		edge_run(w, o, opcode, (struct ws_deflate_in){ ev->data, ev->n },
+		edge_run(w, o, (struct ws_deflate_in){ ev->data, ev->n },
 		    ev->frame.fin && end);
 	} else if (ev->kind == WS_EV_FRAME_END) {
 		if (ev->frame.length == 0)
-			edge_run(w, o, ev->frame.opcode, (struct ws_deflate_in){ NULL, 0 },
-			    ev->frame.fin);
+			edge_run(w, o, (struct ws_deflate_in){ NULL, 0 }, ev->frame.fin);
 		if (ev->message_end)
 			ws_count_messages(w, &w->backend, 1);
 	}
@@ -523,6 +524,6 @@ ws_edge_event(struct ws *w, const struct ws_leg *leg, const struct ws_reader *r,
     const struct ws_event *ev)
 {
 	if (leg->is_backend)
-		return edge_out(w, r->opcode, o, ev);
+		return edge_out(w, o, ev);
 	return r->compressed ? edge_in(w, o, ev) : WS_PASS;
 }

@@ -55,6 +55,7 @@ struct ws_edge {
 	bool in_open : 1;	   /* `in` stands within a message */
 	bool in_rests : 1;
 	bool out_rests : 1;
+	uint8_t out_opcode : 4;	   /* of the message to the client */
 	uint8_t in_age, out_age;   /* looks of ws_edge_rest since it was used */
 };
 

@@ -312,6 +312,23 @@ def test_deflate_fragments_pass_as_they_come(t):
     ws.finish()
 
 
+@tag("tsan")
+def test_deflate_message_of_empty_fragments_keeps_its_type(t):
+    """Nothing of it goes out before its end: the only frame is its first one, and says what it is."""
+    port = start(t, "CompressionMinSize=0")
+    ws = open_ws(t, port, fields=fields(NAME))
+    side = Side()
+    for opcode in (TEXT, BINARY):
+        for count in (0, 1, 5):
+            data = ws.frame(opcode, b"", fin=False) + ws.frame(CONT, b"", fin=False) * count
+            for last in (b"", b"behind"):
+                ws.send(data + ws.frame(PING, b"in between") + ws.frame(CONT, last))
+                ws.expect(PONG, "in between")
+                side.expect(ws, opcode, last)
+                side.talk(ws, "after it")
+    ws.finish()
+
+
 def test_deflate_blocks_of_every_kind(t):
     port = start(t, "CompressionMinSize=1M")
     ws = open_ws(t, port, fields=fields(NAME))

@@ -134,6 +134,12 @@ def test_deflate_edge_messages_pass_as_they_come(t):
     got = client.recv_frame()
     equal((got.opcode, got.fin, got.payload), (CONT, True, b"\0"))
     inflater.decompress(got.payload + pmd.TAIL)
+    # nothing but empty frames
+    for opcode in (TEXT, BINARY):
+        app.send_frame(opcode, b"", fin=False)
+        app.send_frame(CONT, b"", fin=False)
+        app.send_frame(CONT, b"")
+        side.expect(client, opcode, b"")
     app.text(text.decode())
     side.expect(client, TEXT, text)
     finish(client, app)
