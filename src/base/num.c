@@ -111,7 +111,7 @@ num_parse_time_ms(struct span s, uint64_t *out_ms)
 {
 	uint64_t ms;
 
-	if (span_eq(s, SPAN_LIT("infinity"))) {
+	if (span_eq_nocase(s, SPAN_LIT("infinity"))) {
 		*out_ms = NUM_TIME_INFINITY;
 		return 0;
 	}

@@ -17,6 +17,21 @@
 #define LOAD_FILE_MAX ((size_t)16 << 20)
 #define LOAD_STEP 16384
 
+/*
+ * A file to be read, at once: nobody may have opened the other end of a FIFO yet, or ever, and a
+ * reload must not wait for it.  -1 with errno.
+ */
+static int
+load_open(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), flags;
+
+	/* What is written to a pipe while we read is waited for. */
+	if (fd != -1 && (flags = fcntl(fd, F_GETFL)) != -1)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	return fd;
+}
+
 /* All of the file; 0, or -1 with errno: EFBIG is past the maximum, ENOMEM no memory. */
 static int
 load_read(int fd, struct buf *out)
@@ -65,7 +80,7 @@ load_file(struct config_sources *tree, struct config_report *rep, const char *pa
 		config_no_memory(rep);
 		return;
 	}
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1) {
+	if ((fd = load_open(path)) == -1) {
 		load_failed(tree, rep, file, "opened", errno);
 		return;
 	}

@@ -76,11 +76,21 @@ value_set_number(const struct config_key *k, uint64_t *field, struct span text)
 static enum config_value_status
 value_set_enum(const struct config_key *k, void *field, struct span text)
 {
-	for (unsigned i = 0; k->words[i] != NULL; i++)
+	unsigned i;
+	bool yes;
+
+	for (i = 0; k->words[i] != NULL; i++)
 		if (span_eq_nocase(text, span_from_str(k->words[i]))) {
 			memcpy(field, &i, sizeof(i));
 			return CONFIG_VALUE_OK;
 		}
+	/* Where it is a boolean but for a third word, a boolean's other words do as well. */
+	if (strcmp(k->words[0], "no") == 0 && strcmp(k->words[1], "yes") == 0 &&
+	    num_parse_bool(text, &yes) == 0) {
+		i = yes;
+		memcpy(field, &i, sizeof(i));
+		return CONFIG_VALUE_OK;
+	}
 	return CONFIG_VALUE_BAD;
 }
 

@@ -197,6 +197,27 @@ START_TEST(assign_lets_routes_have_their_own)
 }
 END_TEST
 
+START_TEST(assign_takes_a_boolean_where_it_is_one_of_three_words)
+{
+	static const struct {
+		const char *text;
+		enum config_tristate_origin value;
+	} rows[] = { { "Yes", CONFIG_ORIGIN_YES }, { "true", CONFIG_ORIGIN_YES },
+		{ "on", CONFIG_ORIGIN_YES }, { "1", CONFIG_ORIGIN_YES },
+		{ "FALSE", CONFIG_ORIGIN_NO }, { "off", CONFIG_ORIGIN_NO },
+		{ "0", CONFIG_ORIGIN_NO }, { "With-Cookie", CONFIG_ORIGIN_WITH_COOKIE } };
+	struct unit_config u;
+	char text[64];
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		snprintf(text, sizeof(text), "[websocket]\nRequireOrigin=%s\n", rows[i].text);
+		unit_config_good(&u, text);
+		ck_assert_int_eq(u.c->route[0].ws.require_origin, rows[i].value);
+		unit_config_clear(&u);
+	}
+}
+END_TEST
+
 START_TEST(assign_parses_route_and_backend)
 {
 	struct unit_config u;
@@ -357,6 +378,7 @@ main(void)
 		assign_parses_listen,
 		assign_parses_websocket,
 		assign_lets_routes_have_their_own,
+		assign_takes_a_boolean_where_it_is_one_of_three_words,
 		assign_parses_route_and_backend,
 		assign_reports_bad_values,
 		assign_keeps_the_admin_endpoint_on_this_machine,

@@ -98,6 +98,24 @@ START_TEST(load_drop_ins_are_judged_one_by_one)
 }
 END_TEST
 
+/* With nobody at the other end it is an empty file; Check ends a test that waits. */
+START_TEST(load_does_not_wait_for_a_fifo)
+{
+	struct unit_config u;
+	char path[256];
+
+	unit_config_init(&u);
+	unit_config_write(u.path, span_from_str(LOAD_BASE));
+	unit_config_drop_in(&u, "b.ini", "[server]\nUser=b\n");
+	snprintf(path, sizeof(path), "%s.d/a.ini", u.path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	unit_config_load(&u, NULL, 0);
+	ck_assert_msg(u.c != NULL, "%s", unit_config_log(&u));
+	ck_assert_str_eq(u.c->server.user, "b");
+	unit_config_clear(&u);
+}
+END_TEST
+
 START_TEST(load_drop_ins_may_have_all_there_is)
 {
 	struct unit_config u;
@@ -330,6 +348,7 @@ main(void)
 		load_reads_drop_ins_by_name,
 		load_drop_ins_empty_what_was_set,
 		load_drop_ins_are_judged_one_by_one,
+		load_does_not_wait_for_a_fifo,
 		load_drop_ins_may_have_all_there_is,
 		load_sets_win,
 		load_reports_sets,
