@@ -30,6 +30,7 @@ struct h2_head {
 	uint32_t list_bytes;
 	uint16_t n; /* fields without the pseudo-header fields */
 	bool too_large;
+	bool has_cookie; /* one may be empty */
 	struct h2_field field[HTTP1_MAX_FIELDS];
 };
 
@@ -71,7 +72,7 @@ head_add_pseudo(struct h2_head *hd, struct span name, struct span value)
 	for (int i = 0; i < H2_PSEUDOS; i++) {
 		if (!span_eq(name, h2_pseudo_names[i]))
 			continue;
-		if (hd->has[i] || hd->n > 0 || hd->cookie.n > 0) {
+		if (hd->has[i] || hd->n > 0 || hd->has_cookie) {
 			head_bad(hd,
 			    hd->has[i]
 				? "a pseudo-header field comes twice"
@@ -128,6 +129,7 @@ head_add_field(struct h2_head *hd, struct span name, struct span value)
 		if ((hd->cookie.n > 0 && buf_append(&hd->cookie, "; ", 2) == -1) ||
 		    buf_append_span(&hd->cookie, value) == -1)
 			return H2_HEAD_NO_MEMORY;
+		hd->has_cookie = true;
 		return H2_HEAD_ADDED;
 	}
 	/* One is left for the cookie. */
@@ -174,7 +176,7 @@ head_place(const struct h2_head *hd, struct http_head *out, struct span pseudo[H
 		out->field[i].value = (struct span){ hd->data.p + f->off + f->name_n, f->value_n };
 	}
 	out->n_fields = hd->n;
-	if (hd->cookie.n > 0) {
+	if (hd->has_cookie) {
 		out->field[out->n_fields].name = SPAN_LIT("cookie");
 		out->field[out->n_fields++].value = buf_span(&hd->cookie);
 	}

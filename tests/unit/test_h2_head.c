@@ -139,6 +139,7 @@ START_TEST(h2_head_refusals)
 		{ 400, true, { GET, ":authority=a", ":authority=a", NULL } },
 		{ 400, true, { GET, "x=y", ":authority=a", NULL } },
 		{ 400, true, { GET, "cookie=y", ":authority=a", NULL } },
+		{ 400, true, { GET, "cookie=", ":authority=a", NULL } },
 		{ 400, true, { GET, ":authority=a", ":status=200", NULL } },
 		{ 400, true, { GET, ":authority=a", ":protocol=websocket", NULL } },
 		{ 400, true, { GET, ":authority=", NULL } },
