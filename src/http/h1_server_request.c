@@ -30,7 +30,7 @@ h1_answer(struct h1_server *h1c, unsigned status, const char *why)
 		strlen(why) + 1, retry, why) == 0) {
 		iov.iov_base = b.p;
 		iov.iov_len = b.n;
-		transport_write(&h1c->c.t, &iov, 1);
+		transport_write_fin(&h1c->c.t, &iov, 1);
 	}
 	buf_clear(&b);
 }
