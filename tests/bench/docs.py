@@ -62,9 +62,11 @@ def readme_block(found):
 
 
 def rewrite(found):
-    put(PAGE, "results", results_block(found))
     for name, text in found.parts.items():
         put(PAGE, name, text)
+    if not found.results:
+        return
+    put(PAGE, "results", results_block(found))
     put(README, "readme", readme_block(found))
     image = picture.of(found)
     if image is not None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,7 +85,22 @@ def test_benchmark_runs(t):
 @flavours("plain")
 def test_benchmark_names_its_rows(t):
     names = [line.split()[0] for line in bench(t, "--list").stdout.splitlines()]
-    assert set(ROWS) <= set(names) and {"syscalls", "spread"} <= set(names), names
+    assert set(ROWS) <= set(names) and {"syscalls", "profile", "spread"} <= set(names), names
     equal(len(names), len(set(names)))
     contains(bench(t, "no-such-row", status=1).stderr, "no-such-row")
     contains(bench(t, "--peers", "apache", status=2).stderr, "apache", "haproxy")
+
+
+@flavours("plain")
+@limit(120)
+def test_benchmark_profiles(t):
+    """perf may be missing, or not allowed to look into the kernel: then that is said."""
+    said = bench(t, "profile", "--quick", "--peers", "none").stdout
+    if "the profile is left out" in said:
+        raise Skip(said.strip())
+    lines = [line.strip("| ").split("|") for line in said.splitlines() if line.startswith("|")]
+    figures = {line[0].strip(): float(line[1]) for line in lines if re.fullmatch(r"\s*[\d.]+\s*", line[1])}
+    whole = figures.pop("all")
+    kernel = {title: value for title, value in figures.items() if not title.startswith("forward")}
+    equal(len(kernel), 10)
+    assert whole > 0 and abs(sum(kernel.values()) - whole) < 0.01 * whole + 0.05 * len(kernel), said
