@@ -1,7 +1,8 @@
 /*
  * What the files of the HTTP/1.1 client share: h1_client.c (the state, the
- * response, the end) and h1_client_request.c (the start, the request and its
- * body, what is kept for the next one).  Nobody else includes this.
+ * payload, the end), h1_client_response.c (the response's head) and
+ * h1_client_request.c (the start, the request and its body, what is kept for
+ * the next one).  Nobody else includes this.
  */
 #ifndef HTTP_H1_CLIENT_INT_H
 #define HTTP_H1_CLIENT_INT_H
@@ -75,6 +76,18 @@ void h1c_arm(struct h1_client *h1c, uint64_t in_ms);	      /* CONFIG_NEVER and 0
 
 /* The end of the connection; nothing is called up.  From here on h1c->x must not be looked at. */
 void h1c_destroy(struct h1_client *h1c, bool reset);
+
+/* The stream breaks under its user, who is told, and the connection ends as with h1c_destroy. */
+void h1c_fail(struct h1_client *h1c, enum stream_error e, const char *why);
+void h1c_fail_protocol(struct h1_client *h1c, const char *why);
+void h1c_fail_memory(struct h1_client *h1c);
+
+/* Payload that was read (nothing is kept) goes up, or waits.  It may have ended when this returns. */
+void h1c_take(struct h1_client *h1c, uint8_t *p, size_t n);
+
+/* h1_client_response.c: in H1C_HEAD something can be read. */
+
+void h1c_read_head(struct h1_client *h1c);
 
 /* h1_client_request.c: the stream's operations, and what the response needs of them. */
 
