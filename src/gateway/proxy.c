@@ -548,6 +548,7 @@ proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r
 		return;
 	}
 	f->head->r.keep = route->backend->send_proxy_protocol == CONFIG_PROXY_OFF;
+	f->head->r.repeatable = f->complete && proxy_is_idempotent(f->head->r.method);
 	if (!connect_pick(&f->connect) ||
 	    !((f->head->r.keep && proxy_reuse(f)) || connect_dial(&f->connect)))
 		proxy_refuse_unconnected(f);

@@ -36,6 +36,8 @@ struct h1_request {
 	 * See h1_client_keep.
 	 */
 	bool keep;
+	/* Who asks will ask again when a kept connection turns out to have ended: see h1_pool_start. */
+	bool repeatable;
 };
 
 /*
@@ -82,11 +84,12 @@ bool h1_client_keep(struct stream *s, const struct stream_events *ev, void *user
 uint64_t h1_client_keep_ms(const struct stream *s, uint64_t unsaid_ms);
 
 /*
- * Send another request on a connection that waits, as h1_client_start does.  0, or -1: the
- * connection is no longer good, or there is no memory, or the request is not clean; the stream
+ * Send another request on a connection that waits, as h1_client_start does.  look: the kernel is
+ * asked first whether its peer has closed it or said something that the loop has not told yet.  0, or
+ * -1: the connection is no longer good, or there is no memory, or the request is not clean; the stream
  * is over.
  */
 int h1_client_again(struct stream *s, const struct h1_request *r, uint64_t response_timeout_ms,
-    const struct stream_events *ev, void *user);
+    const struct stream_events *ev, void *user, bool look);
 
 #endif

@@ -18,7 +18,7 @@
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1C_IOV_MAX 32
 /* What most heads fit into. */
-#define H1C_HEAD_USUAL 1000
+#define H1C_HEAD_USUAL 2048
 
 /* ---- the request */
 
@@ -38,7 +38,7 @@ h1c_make_key(struct h1_client *h1c, char key[WS_KEY_N + 1])
 static int
 h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char **why)
 {
-	char key[WS_KEY_N + 1] = "";
+	char key[WS_KEY_N + 1] = "", usual[H1C_HEAD_USUAL];
 	struct iovec iov;
 	struct buf b;
 
@@ -46,19 +46,24 @@ h1c_send_request(struct h1_client *h1c, const struct h1_request *r, const char *
 		*why = "the handshake's key cannot be made";
 		return -1;
 	}
-	buf_init(&b, H1C_HEAD_MAX_REQUEST);
-	if (buf_reserve(&b, H1C_HEAD_USUAL) == -1 || /* at once, not by doubling */
-	    h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
-		*why = "out of memory";
-		buf_clear(&b);
-		return -1;
+	/* On the stack, if it fits. */
+	buf_init_over(&b, usual, sizeof(usual));
+	if (h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
+		buf_init(&b, H1C_HEAD_MAX_REQUEST);
+		if (buf_reserve(&b, 2 * sizeof(usual)) == -1 ||
+		    h1c_head_put_request(&b, r, span_from_str(key)) == -1) {
+			*why = "out of memory";
+			buf_clear(&b);
+			return -1;
+		}
 	}
 	iov.iov_base = b.p;
 	iov.iov_len = b.n;
 	if (h1c->s.ev->trace != NULL)
 		h1c->s.ev->trace(&h1c->s, true, buf_span(&b));
 	transport_write(&h1c->t, &iov, 1);
-	buf_clear(&b);
+	if (b.p != usual)
+		buf_clear(&b);
 	return 0;
 }
 
@@ -340,13 +345,13 @@ h1_client_keep(struct stream *s, const struct stream_events *ev, void *user)
 
 int
 h1_client_again(struct stream *s, const struct h1_request *r, uint64_t response_timeout_ms,
-    const struct stream_events *ev, void *user)
+    const struct stream_events *ev, void *user, bool look)
 {
 	struct h1_client *h1c = h1c_of_stream(s);
 	const char *why;
 
 	/* What the loop has not told yet: a peer that has just closed, an answer to nothing. */
-	if (h1c->s.carrier_state != H1C_IDLE || !h1c_is_quiet(h1c) ||
+	if (h1c->s.carrier_state != H1C_IDLE || h1c->t.err != 0 || (look && !h1c_is_quiet(h1c)) ||
 	    h1c_head_judge_request(r) != NULL || (h1c->x = h1c_exchange_new(h1c)) == NULL) {
 		h1c_destroy(h1c, false);
 		return -1;

@@ -18,6 +18,7 @@ struct h1_pool_entry {
 	struct h1_pool_entry *next, **prev; /* first: who frees it later writes there */
 	struct stream *s;		    /* owned */
 	struct loop_timer timer;
+	uint64_t since_ms;
 	struct h1_pool_host *host; /* borrowed */
 	void (*gone)(void *arg);   /* NULL: nobody cares */
 	void *arg;		   /* borrowed */
@@ -146,13 +147,16 @@ struct stream *
 h1_pool_start(struct h1_pool *p, const struct addr *to, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user)
 {
+	uint64_t now = loop_now_ms(p->loop);
 	struct h1_pool_host *h;
 	struct stream *s;
+	bool look;
 
 	while ((h = h1_pool_find(p, to)) != NULL) {
 		s = h->first->s;
+		look = !r->repeatable || now - h->first->since_ms >= H1_POOL_FRESH_MS;
 		h1_pool_unlink(h->first);
-		if (h1_client_again(s, r, response_timeout_ms, ev, user) == 0)
+		if (h1_client_again(s, r, response_timeout_ms, ev, user, look) == 0)
 			return s;
 	}
 	return NULL;
@@ -223,8 +227,9 @@ h1_pool_put(
 	h->n++;
 	p->n++;
 	e->timer.fn = h1_pool_on_timer;
+	e->since_ms = loop_now_ms(p->loop);
 	loop_timer_arm(p->loop, &e->timer,
-	    loop_now_ms(p->loop) + (ms < H1_POOL_IDLE_MAX_MS ? ms : H1_POOL_IDLE_MAX_MS));
+	    e->since_ms + (ms < H1_POOL_IDLE_MAX_MS ? ms : H1_POOL_IDLE_MAX_MS));
 	if (h->n > H1_POOL_PER_ADDRESS)
 		h1_pool_drop_oldest(h);
 }

@@ -25,8 +25,11 @@ void h1_pool_free(struct h1_pool *p);		/* closes what waits; NULL is nothing */
 
 /*
  * Send a request on the connection to this address that waited last and is still good (its peer
- * has neither closed it nor said anything), as h1_client_start does; NULL: there is none.
+ * has neither closed it nor said anything), as h1_client_start does; NULL: there is none.  A repeatable request goes out without
+ * another look at a connection that has waited for less than H1_POOL_FRESH_MS: what the loop has not told yet
+ * is found out by its answer, or by none.
  */
+#define H1_POOL_FRESH_MS 1000
 struct stream *h1_pool_start(struct h1_pool *p, const struct addr *to, const struct h1_request *r,
     uint64_t response_timeout_ms, const struct stream_events *ev, void *user);
 

@@ -392,7 +392,7 @@ START_TEST(h1_client_survives_start_without_memory)
 
 	while (!start_without_memory(n))
 		ck_assert_uint_lt(n++, 100);
-	ck_assert_uint_ge(n, 4);
+	ck_assert_uint_ge(n, 3);
 }
 END_TEST
 

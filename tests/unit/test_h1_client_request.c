@@ -208,6 +208,46 @@ START_TEST(h1_client_request_frames_a_body_of_known_length)
 }
 END_TEST
 
+/* Heads of all lengths around what is made on the stack. */
+START_TEST(h1_client_request_sends_heads_of_any_length)
+{
+	static char value[4000], expected[5000];
+	struct http_field f = { SPAN_LIT("X"), { value, 0 } };
+	struct h1_request r = request(HTTP_BODY_NONE, 0);
+
+	r.field = &f;
+	r.n_fields = 1;
+	memset(value, 'v', sizeof(value));
+	for (size_t n = 1950; n < 2100; n++) {
+		f.value.n = n;
+		snprintf(expected, sizeof(expected), HEAD "X: %.*s\r\n\r\n", (int)n, value);
+		start(&r, 0);
+		ck_assert_str_eq(heard(), expected);
+		finish();
+	}
+}
+END_TEST
+
+/* A peer that has left already, which the loop has not told. */
+START_TEST(h1_client_request_looks_before_it_asks_again)
+{
+	struct h1_request r = request(HTTP_BODY_NONE, 0);
+
+	start(&r, 0);
+	heard();
+	u.recycle_in_end = true;
+	say(OK);
+	ck_assert(u.recycled);
+	ck_assert_int_eq(shutdown(u.peer, SHUT_WR), 0);
+	ck_assert_int_eq(h1_client_again(u.s, &r, 0, &events, &u, _i == 1), _i == 1 ? -1 : 0);
+	turns(2);
+	if (_i == 0)
+		ck_assert_str_eq(u.log, "200;ok;end;reset;");
+	u.s = NULL;
+	finish();
+}
+END_TEST
+
 START_TEST(h1_client_request_says_that_a_body_is_empty)
 {
 	struct h1_request r = request(HTTP_BODY_LENGTH, 0);
@@ -510,7 +550,7 @@ START_TEST(h1_client_request_serves_another_one_on_a_kept_connection)
 		say(OK);
 		ck_assert(u.recycled);
 		u.recycled = false;
-		ck_assert_int_eq(h1_client_again(u.s, &r, 0, &events, &u), 0);
+		ck_assert_int_eq(h1_client_again(u.s, &r, 0, &events, &u, true), 0);
 		turns(1);
 	}
 	ck_assert_str_eq(u.log, "200;ok;end;200;ok;end;200;ok;end;");
@@ -542,6 +582,8 @@ main(void)
 	const struct unit_case cases[] = {
 		{ h1_client_request_frames_a_body_of_known_length, 1 },
 		{ h1_client_request_says_that_a_body_is_empty, 1 },
+		{ h1_client_request_sends_heads_of_any_length, 1 },
+		{ h1_client_request_looks_before_it_asks_again, 2 },
 		{ h1_client_request_chunks_a_body_of_unknown_length, 1 },
 		{ h1_client_request_sends_trailers_behind_a_chunked_body, 1 },
 		{ h1_client_request_hands_up_trailers_of_the_response, 1 },

@@ -55,7 +55,7 @@ static const struct stream_events events = {
 	.reset = on_reset,
 };
 
-static const struct h1_request request = { .method = SPAN_LIT("GET"),
+static struct h1_request request = { .method = SPAN_LIT("GET"),
 	.path = SPAN_LIT("/"),
 	.authority = SPAN_LIT("a"),
 	.keep = true };
@@ -159,6 +159,31 @@ START_TEST(h1_pool_notices_that_a_connection_is_dead)
 		ck_assert_uint_eq(h1_pool_count(pool), 0);
 	}
 	ck_assert_ptr_null(get(&addr_a));
+	finish();
+}
+END_TEST
+
+/* One that has just been put in is given without a look for who can ask again. */
+START_TEST(h1_pool_looks_at_what_has_waited)
+{
+	struct stream *s;
+	uint64_t until;
+	int peer;
+
+	begin();
+	for (int waits = 0; waits < 2; waits++) {
+		peer = put(&addr_a, OK);
+		until = loop_now_ms(loop) + (waits ? H1_POOL_FRESH_MS : 0);
+		while (loop_now_ms(loop) < until)
+			unit_loop_turns(loop, 1);
+		close(peer);
+		request.repeatable = true;
+		s = get(&addr_a);
+		request.repeatable = false;
+		ck_assert((s == NULL) == (waits == 1));
+		if (s != NULL)
+			stream_abort(s);
+	}
 	finish();
 }
 END_TEST
@@ -354,6 +379,7 @@ main(void)
 		{ h1_pool_takes_no_connection_that_is_not_fit, 1 },
 		{ h1_pool_notices_that_a_connection_is_dead, 2 },
 		{ h1_pool_drops_a_connection_that_says_something, 2 },
+		{ h1_pool_looks_at_what_has_waited, 1 },
 		{ h1_pool_keeps_so_many_for_an_address, 1 },
 		{ h1_pool_tells_what_waits_no_more, 1 },
 		{ h1_pool_sweeps_what_is_pointed_out, 1 },
