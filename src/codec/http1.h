@@ -191,5 +191,11 @@ void http1_chunked_init(struct http1_chunked *c);
  * *used are the next message's. */
 enum http1_chunk http1_chunked_feed(
     struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data);
+/*
+ * The same where the bytes may be written to: the payload of all chunks that are here is put together in place and
+ * handed out as one run, so that small chunks cost no more than large ones.  *data may end before *used does.
+ */
+enum http1_chunk http1_chunked_gather(
+    struct http1_chunked *c, char *p, size_t n, size_t *used, struct span *data);
 
 #endif

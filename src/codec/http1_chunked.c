@@ -143,6 +143,18 @@ chunk_trailer_lines(struct http1_chunked *c, const char *p, size_t n)
 	return i;
 }
 
+/* At a chunk's payload: how many bytes of it are among n. */
+static size_t
+chunk_take(struct http1_chunked *c, size_t n)
+{
+	size_t k = c->left < n ? (size_t)c->left : n;
+
+	c->left -= k;
+	if (c->left == 0)
+		c->state = CHUNK_DATA_CR;
+	return k;
+}
+
 enum http1_chunk
 http1_chunked_feed(
     struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data)
@@ -152,11 +164,8 @@ http1_chunked_feed(
 	while (i < n && c->state != CHUNK_DATA && c->state < CHUNK_TRAILER)
 		c->state = (uint8_t)chunk_step(c, (unsigned char)p[i++]);
 	if (c->state == CHUNK_DATA && i < n) {
-		*data = (struct span){ p + i, c->left < n - i ? (size_t)c->left : n - i };
-		c->left -= data->n;
+		*data = (struct span){ p + i, chunk_take(c, n - i) };
 		*used = i + data->n;
-		if (c->left == 0)
-			c->state = CHUNK_DATA_CR;
 		return HTTP1_CHUNK_DATA;
 	}
 	lines = c->state >= CHUNK_TRAILER ? chunk_trailer_lines(c, p + i, n - i) : 0;
@@ -172,4 +181,36 @@ http1_chunked_feed(
 	if (c->state == CHUNK_END)
 		return HTTP1_CHUNK_END;
 	return c->state == CHUNK_BAD ? HTTP1_CHUNK_BAD : HTTP1_CHUNK_MORE;
+}
+
+enum http1_chunk
+http1_chunked_gather(struct http1_chunked *c, char *p, size_t n, size_t *used, struct span *data)
+{
+	size_t i = 0, run = 0, run_n = 0, k;
+	enum http1_chunk result;
+
+	while (i < n && c->state < CHUNK_TRAILER) {
+		if (c->state != CHUNK_DATA) {
+			c->state = (uint8_t)chunk_step(c, (unsigned char)p[i++]);
+			continue;
+		}
+		k = chunk_take(c, n - i);
+		if (run_n == 0)
+			run = i;
+		else
+			memmove(p + run + run_n, p + i, k);
+		run_n += k;
+		i += k;
+	}
+	/* A bad byte is left, so that the next call is made and tells of it. */
+	if (c->state == CHUNK_BAD && i > 0)
+		i--;
+	if (run_n > 0) {
+		*data = (struct span){ p + run, run_n };
+		*used = i;
+		return HTTP1_CHUNK_DATA;
+	}
+	result = http1_chunked_feed(c, p + i, n - i, used, data);
+	*used += i;
+	return result;
 }

@@ -238,7 +238,7 @@ h1c_hand_body(struct h1_client *h1c, uint8_t *p, size_t n)
 	case HTTP_BODY_CHUNKED:
 		break;
 	}
-	switch (http1_chunked_feed(&x->chunked, (const char *)p, n, &used, &data)) {
+	switch (http1_chunked_gather(&x->chunked, (char *)p, n, &used, &data)) {
 	case HTTP1_CHUNK_MORE:
 		break;
 	case HTTP1_CHUNK_DATA:

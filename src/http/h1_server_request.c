@@ -206,7 +206,7 @@ h1_feed_body(struct h1_server *h1c, uint8_t *p, size_t n)
 			h1_body_end(h1c);
 		return used;
 	}
-	switch (http1_chunked_feed(&h->chunked, (const char *)p, n, &used, &data)) {
+	switch (http1_chunked_gather(&h->chunked, (char *)p, n, &used, &data)) {
 	case HTTP1_CHUNK_DATA:
 		h1_hand_body(h1c, p + (data.p - (const char *)p), data.n);
 		break;

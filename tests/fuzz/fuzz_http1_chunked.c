@@ -3,7 +3,7 @@
  * chunked body and what follows it.  Oracles: whole, cut and byte by byte give
  * the same; it ends well where, and only where, a naive decoder that has all
  * bytes before it says so, with the same payload, the same trailers and the same end; the trailers that
- * are taken apart are those lines but the forbidden ones.
+ * are taken apart are those lines but the forbidden ones; gathered in place all is the same.
  */
 #include <strings.h>
 
@@ -17,8 +17,17 @@ struct chunked_run {
 	enum http1_chunk result;
 };
 
+/* The piece is writable. */
+static enum http1_chunk
+chunked_gather(
+    struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data)
+{
+	return http1_chunked_gather(c, (char *)(uintptr_t)p, n, used, data);
+}
+
 static void
-chunked_run(const char *p, size_t n, bool whole, uint32_t seed, struct chunked_run *run)
+chunked_run(
+    const char *p, size_t n, bool whole, bool gather, uint32_t seed, struct chunked_run *run)
 {
 	struct http1_chunked c;
 
@@ -32,12 +41,14 @@ chunked_run(const char *p, size_t n, bool whole, uint32_t seed, struct chunked_r
 		struct span data;
 
 		do {
-			run->result = http1_chunked_feed(&c, piece + at, k - at, &used, &data);
+			run->result =
+			    (gather ? chunked_gather : http1_chunked_feed)(&c, piece + at, k - at, &used, &data);
 			ORACLE(used <= k - at);
 			at += used;
 			if (run->result == HTTP1_CHUNK_DATA) {
-				ORACLE(
-				    data.n > 0 && data.n <= used && data.p + data.n == piece + at);
+				ORACLE(data.n > 0 && data.n <= used && data.p >= piece + at - used &&
+				    data.p + data.n <= piece + at);
+				ORACLE(gather || data.p + data.n == piece + at);
 				memcpy(run->payload + run->n, data.p, data.n);
 				run->n += data.n;
 			}
@@ -177,10 +188,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	n = size - 1;
-	chunked_run(p, n, true, 0, &whole);
-	for (int i = 0; i < 2; i++) {
-		chunked_run(p, n, false, i == 0 ? data[0] : 0, &cut);
-		ORACLE(cut.result == whole.result && cut.n == whole.n && cut.taken == whole.taken);
+	chunked_run(p, n, true, false, 0, &whole);
+	for (int i = 0; i < 5; i++) {
+		chunked_run(p, n, i == 4, i >= 2, i % 2 == 0 ? data[0] : 0, &cut);
+		ORACLE(cut.result == whole.result && cut.n == whole.n);
+		/* Where it is bad, by how far it came. */
+		ORACLE(cut.taken == whole.taken || (i >= 2 && whole.result == HTTP1_CHUNK_BAD));
 		ORACLE(memcmp(cut.payload, whole.payload, cut.n) == 0);
 		free(cut.payload);
 		free(cut.trailers);

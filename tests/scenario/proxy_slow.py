@@ -5,7 +5,7 @@ import socket
 import threading
 
 from harness import FACTOR, alone, equal, flavours, wait
-from wire import BINARY, connect, open_ws, request_head
+from wire import BINARY, WebSocket, connect, open_ws, request_head
 
 
 def ini(t, backend, listen="", route="/*"):
@@ -121,6 +121,30 @@ def test_slow_a_reader_that_never_reads_is_dropped(t):
         wait(lambda: daemon.open_files() <= before, timeout=20, what="the end of the connection")
         assert len(client.read_all()) < SIZE
     equal(daemon.access(0), [])
+
+
+def test_slow_tiny_chunks_are_put_together(t):
+    """A chunk of a byte costs no call to the kernel of its own, in either direction."""
+    tiny, body = b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n", b"x" * 1000
+    seen = []
+
+    def answer(sock):
+        app = WebSocket(sock, client=False)
+        head = app.read_head()
+        equal(head.get("Transfer-Encoding"), "chunked")
+        raw = b""
+        while not raw.endswith(b"\r\n0\r\n\r\n"):
+            raw += app.read(1)
+        seen.append(raw)
+        app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + tiny)
+
+    t.daemon(ini(t, server(t, answer)))
+    client = connect(t, t.tmp / "front.sock")
+    client.send(request_head("POST", "/", [("Transfer-Encoding", "chunked")]) + tiny)
+    raw = client.read_until(b"\r\n\r\n") + client.read_until(b"\r\n0\r\n\r\n")
+    for chunks in (seen[0], raw.partition(b"\r\n\r\n")[2]):
+        equal(chunks.count(b"x"), len(body))
+        assert chunks.count(b"\r\n") < 50, f"{chunks[:100]!r}"
 
 
 def test_slow_a_websocket_reads_what_it_was_sent_before_its_close(t):

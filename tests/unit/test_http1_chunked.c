@@ -314,6 +314,38 @@ START_TEST(http1_chunked_stays_at_its_end)
 }
 END_TEST
 
+START_TEST(http1_chunked_gathers_what_is_there)
+{
+	static const struct {
+		const char *in, *payload;
+		size_t used; /* by the first call */
+		enum http1_chunk next;
+	} rows[] = {
+		{ "1\r\na\r\n2;x=y\r\nbc\r\n3\r\nde", "abcde", 22, HTTP1_CHUNK_MORE },
+		{ "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "abc", 16, HTTP1_CHUNK_END },
+		{ "1\r\na\r\n1\r\nb\r\n0\r\nx: y\r\n\r\n", "ab", 15, HTTP1_CHUNK_TRAILER },
+		{ "1\r\na\r\n1\r\nbX", "ab", 10, HTTP1_CHUNK_BAD },
+		{ "1\r\na\r\nX", "a", 6, HTTP1_CHUNK_BAD },
+	};
+	struct http1_chunked c;
+	struct span data;
+	char p[64];
+	size_t n, used;
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		n = strlen(rows[i].in);
+		memcpy(p, rows[i].in, n);
+		http1_chunked_init(&c);
+		ck_assert_int_eq(http1_chunked_gather(&c, p, n, &used, &data), HTTP1_CHUNK_DATA);
+		ck_assert_uint_eq(data.n, strlen(rows[i].payload));
+		ck_assert_mem_eq(data.p, rows[i].payload, data.n);
+		ck_assert_uint_eq(used, rows[i].used);
+		ck_assert_int_eq(
+		    http1_chunked_gather(&c, p + used, n - used, &used, &data), rows[i].next);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -327,6 +359,7 @@ main(void)
 		http1_chunked_bounds_the_number_of_trailers,
 		http1_chunked_bounds_trailers_altogether,
 		http1_chunked_stays_at_its_end,
+		http1_chunked_gathers_what_is_there,
 	};
 
 	return unit_run("http1_chunked", cases, UNIT_COUNT(cases));
