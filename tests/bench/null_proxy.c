@@ -8,6 +8,9 @@
  * standard input.  One thread, bare epoll, one buffer: a read, a write, and an epoll_wait for many
  * of both.  What the kernel refuses is kept, and meanwhile the other side is not read.
  *
+ * Edge-triggered, so that the kernel need not look at a socket again that it has told of: a short
+ * read has emptied it, unless its end was told of; then it is read to the end.
+ *
  * With a certificate it ends TLS, and that as cheaply as OpenSSL can be driven: what a socket holds
  * is read into OpenSSL's own buffer with one call, its records are opened one after the other, all
  * records of a turn are sealed into one piece of memory and sent with one call, and an idle
@@ -28,6 +31,9 @@
 /* A turn's records as they are on the wire: data and what TLS adds to it. */
 #define RAW_SIZE (BENCH_SCRATCH + BENCH_SCRATCH / 16 + 32768)
 
+#define SIDE_EDGE ((uint32_t)EPOLLET | EPOLLRDHUP)
+#define SIDE_END (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
 struct side {
 	struct pair *pair;
 	struct side *peer;
@@ -36,6 +42,7 @@ struct side {
 	uint8_t *rest;		/* owned: what the kernel has not taken yet */
 	size_t rest_at, rest_n; /* of it */
 	uint32_t events;	/* that are watched */
+	bool hup;		/* the end is in the socket */
 	bool eof;		/* nothing comes any more */
 	bool fin;		/* a FIN follows the rest */
 };
@@ -101,7 +108,7 @@ side_watch(struct side *s)
 	if (!s->eof && s->peer->rest == NULL)
 		events |= EPOLLIN;
 	if (events != s->events)
-		bench_watch(ep, EPOLL_CTL_MOD, s->fd, events, s);
+		bench_watch(ep, EPOLL_CTL_MOD, s->fd, events | SIDE_EDGE, s);
 	s->events = events;
 }
 
@@ -204,7 +211,7 @@ tls_read(BIO *b, char *p, int size)
 		return -1;
 	}
 	n = recv(reader->fd, p, (size_t)size, 0);
-	drained = n < size;
+	drained = n < size && !reader->hup;
 	reader_eof = n == 0;
 	if (n == -1 && errno == EAGAIN)
 		BIO_set_retry_read(b);
@@ -280,19 +287,23 @@ side_end(struct side *s)
 		side_watch(s);
 }
 
+/* Until the socket is empty, or the peer takes no more: then side_watch has it told of again. */
 static void
 side_read(struct side *s)
 {
-	ssize_t n = recv(s->fd, scratch, sizeof(scratch), 0);
+	ssize_t n;
 
-	if (n == -1 && errno == EAGAIN)
-		return;
-	if (n == -1)
-		pair_end(s->pair);
-	else if (n == 0)
-		side_end(s);
-	else
-		side_write(s->peer, scratch, (size_t)n);
+	do {
+		n = recv(s->fd, scratch, sizeof(scratch), 0);
+		if (n == -1 && errno == EAGAIN)
+			return;
+		if (n == -1)
+			pair_end(s->pair);
+		else if (n == 0)
+			side_end(s);
+		if (n <= 0 || !side_write(s->peer, scratch, (size_t)n))
+			return;
+	} while ((s->hup || n == sizeof(scratch)) && s->peer->rest == NULL);
 }
 
 /* Open all that comes, and hand it on in as few pieces as it makes. */
@@ -331,6 +342,7 @@ side_on_event(struct side *s, uint32_t events)
 {
 	if (s->pair->dead)
 		return;
+	s->hup |= (events & SIDE_END) != 0;
 	if ((events & EPOLLOUT) != 0 && s->rest != NULL)
 		side_write_rest(s);
 	if (s->pair->dead || (s->events & EPOLLIN) == 0 || (events & ~(uint32_t)EPOLLOUT) == 0) {
@@ -377,7 +389,7 @@ accept_all(int listener)
 			p->side[0].ssl = tls_new();
 		for (struct side *s = p->side; s < p->side + 2; s++) {
 			s->events = EPOLLIN;
-			bench_watch(ep, EPOLL_CTL_ADD, s->fd, EPOLLIN, s);
+			bench_watch(ep, EPOLL_CTL_ADD, s->fd, EPOLLIN | SIDE_EDGE, s);
 		}
 	}
 	if (errno != EAGAIN)
