@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "base/slab.h"
 #include "io/loop.h"
-#include "io/park.h"
+#include "io/poller.h"
 #include "io/tls.h"
 #include "io/transport.h"
 
@@ -30,7 +30,7 @@ struct garbage {
 struct loop {
 	struct event_base *base;	/* owned */
 	struct tls_worker *tls;		/* owned */
-	struct park *park;		/* owned */
+	struct poller *poller;		/* owned */
 	struct wheel wheel;
 	struct event timer;		/* wakes for the wheel */
 	uint64_t timer_at_ms;		/* when it is armed for; UINT64_MAX: it is not */
@@ -155,8 +155,8 @@ loop_new(void)
 	if (event_add(&l->mail, NULL) == -1)
 		goto fail;
 	/* Now, not when the first connection comes: descriptors may be out by then. */
-	l->park = park_new(l, transport_io_bytes(), transport_on_idle, transport_on_parked);
-	if (l->park == NULL)
+	l->poller = poller_new(l, transport_on_events, transport_on_again);
+	if (l->poller == NULL)
 		goto fail;
 	return l;
 fail:
@@ -187,8 +187,7 @@ loop_free(struct loop *l)
 	while (l->orphans != NULL)
 		l->orphans->end(l->orphans);
 	loop_collect(l);
-	park_free(l->park);
-	loop_collect(l);
+	poller_free(l->poller);
 	if (l->base != NULL) {
 		if (event_initialized(&l->mail))
 			event_del(&l->mail);
@@ -274,7 +273,7 @@ loop_run(struct loop *l)
 	l->running = true;
 	loop_turn_end(l);	/* what was queued before the first turn */
 	while (l->running) {
-		event_base_loop(l->base, EVLOOP_ONCE | (l->next != NULL ? EVLOOP_NONBLOCK : 0));
+		poller_turn(l->poller, l->next == NULL);
 		loop_take_next(l);
 		loop_turn_end(l);
 	}
@@ -306,10 +305,10 @@ loop_tls(struct loop *l)
 	return l->tls;
 }
 
-struct park *
-loop_park(struct loop *l)
+struct poller *
+loop_poller(struct loop *l)
 {
-	return l->park;
+	return l->poller;
 }
 
 uint64_t

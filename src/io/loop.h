@@ -2,7 +2,7 @@
  * One thread's event loop: libevent's base, a timing wheel, the scratch
  * buffer, tasks for the turn's end, and a mailbox for other threads.
  *
- * The turn: event_base_loop(EVLOOP_ONCE), then the wheel, the tasks and the
+ * The turn: events (io/poller.h, which asks libevent too), then the wheel, the tasks and the
  * garbage, in this order.  Nothing that a callback's caller may still hold is freed
  * before the turn's end (loop_free_later).
  *
@@ -52,9 +52,9 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
-/* Where idle sockets wait (io/park.h). */
-struct park;
-struct park *loop_park(struct loop *l);
+/* Where connected sockets wait (io/poller.h). */
+struct poller;
+struct poller *loop_poller(struct loop *l);
 
 /* The bytes that wait in queues of this thread for a peer that does not take them; any thread may read it. */
 struct counter *loop_queued(struct loop *l);

@@ -9,8 +9,8 @@
  * handshakes at once do not disturb each other.
  *
  * System calls: a read that brought less than was asked for has emptied the
- * socket, so within the same call the kernel is not asked again (the event loop is
- * level-triggered and tells when there is more), nor OpenSSL, whose read buffer is
+ * socket, so within the same call the kernel is not asked again (an end that may
+ * stand behind it is the caller's to ask for, see tls_left), nor OpenSSL, whose read buffer is
  * gone already when its last record was handed out.  tls_read goes on until the
  * caller's memory is full or the socket is empty, so that one turn's records
  * arrive as one piece.
@@ -55,7 +55,8 @@ struct tls_worker {
 	struct buf out;
 	unsigned calm_calls;	/* since out had to be larger than TLS_OUT_KEEP */
 	size_t recv_left;	/* bytes that this call may still read */
-	bool drained;		/* the socket is empty */
+	bool drained;		/* the kernel is not asked again within this call */
+	enum tls_left left;
 	bool eof;		/* the peer's FIN */
 	bool no_memory;		/* out could not grow */
 	int recv_errno;
@@ -99,6 +100,7 @@ tls_bio_read(BIO *b, char *p, size_t size, size_t *n)
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
 		w->drained = (size_t)got < size;
+		w->left = w->drained ? TLS_LEFT_END : TLS_LEFT_SOME;
 		w->recv_left -= (size_t)got;
 		*n = (size_t)got;
 		return 1;
@@ -109,6 +111,7 @@ tls_bio_read(BIO *b, char *p, size_t size, size_t *n)
 	}
 	if (errno == EAGAIN || errno == EWOULDBLOCK) {
 		w->drained = true;
+		w->left = TLS_LEFT_NONE;
 		BIO_set_retry_read(b);
 	} else
 		w->recv_errno = errno;
@@ -289,6 +292,7 @@ tls_begin(struct tls *t, size_t recv_max)
 	w->current = t;
 	w->recv_left = recv_max;
 	w->drained = false;
+	w->left = TLS_LEFT_SOME;
 	w->eof = false;
 	w->no_memory = false;
 	w->recv_errno = 0;
@@ -498,6 +502,12 @@ bool
 tls_pending(const struct tls *t)
 {
 	return t->pending;
+}
+
+enum tls_left
+tls_left(const struct tls *t)
+{
+	return t->worker->left;
 }
 
 const char *

@@ -78,7 +78,7 @@ struct tls *tls_client_new(struct tls_ctx *c, struct tls_worker *w, int fd, cons
 
 enum tls_status {
 	TLS_OK,
-	TLS_AGAIN,	/* wait until the fd is readable */
+	TLS_AGAIN,	/* wait until the fd is readable, unless tls_left says TLS_LEFT_SOME */
 	TLS_EOF,	/* clean end: close_notify came */
 	TLS_TRUNCATED,	/* the peer's FIN without close_notify */
 	TLS_ERROR,	/* tls_error says why; the connection is dead (an alert may be in out) */
@@ -108,6 +108,14 @@ void tls_out(struct tls *t, const void **p, size_t *n);
 
 /* Whether OpenSSL holds bytes that a read might return without the fd becoming readable. */
 bool tls_pending(const struct tls *t);
+
+/* What the last tls_handshake or tls_read, before any other call on this worker, has shown of the socket. */
+enum tls_left {
+	TLS_LEFT_SOME,	/* nothing: there may be more */
+	TLS_LEFT_END,	/* it had less than was asked for: an end may stand behind that */
+	TLS_LEFT_NONE,	/* it had nothing */
+};
+enum tls_left tls_left(const struct tls *t);
 
 const char *tls_error(const struct tls *t);	/* why, for the log; never NULL */
 const char *tls_version(const struct tls *t);	/* "TLSv1.3"; valid after the handshake; static */

@@ -2,13 +2,20 @@
  * Connected sockets: their life, and what they wait for.  See transport.h; transport_read.c and
  * transport_write.c have the bytes.
  *
- * A socket is cold or warm.  It starts cold, in the loop's set of idle sockets (io/park.h), and
- * costs nothing but this struct; there it can only wait for its peer.  When it gets busy, or
- * has to wait for anything else, it becomes warm and has a struct event, which waits for
- * reading, and for writing as well only while the kernel has refused bytes.  A warm one that
- * was idle for a while becomes cold again.  Invariants: io is NULL while cold; a cold transport
- * wants to read, has no queue and is not broken; after transport_close nothing is called up any
- * more.
+ * Edge-triggered: the kernel tells once of what came (io/poller.h), and `more` remembers it until a
+ * read has shown that the socket is empty: one that found nothing, or, of a byte stream, one that
+ * found less than it had room for.  The latter shows nothing when the kernel told of an end or an
+ * urgent byte (`marked`), which stand behind what a read brings and of which it does not tell again: then it is
+ * read until nothing is there.
+ *
+ * The invariant, which all of it is about: whenever a callback has returned, a transport that wants
+ * to read (or shakes hands) and has `more`, or bytes in OpenSSL, is on the loop's list of those that
+ * have their turn next.  So a read that filled its memory, a peek, a callback that did not read, and reading that was
+ * not wanted for a while need nothing else.  While it is not wanted, what the kernel tells is
+ * remembered and nothing is done: no system call at either end.
+ *
+ * Whether the kernel takes bytes again is asked for only while it has refused some, as it would
+ * tell of each packet that a Unix peer takes.  After transport_close nothing is called up any more.
  */
 #include <sys/socket.h>
 
@@ -16,16 +23,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "io/outq.h"
+#include "io/poller.h"
 #include "io/tls.h"
 #include "io/transport_int.h"
-
-/* Events within an epoch of about two seconds after which a cold socket gets a struct event. */
-#define TRANSPORT_WARM 8
-#define TRANSPORT_EPOCH_SHIFT 11
-
-static void transport_on_event(evutil_socket_t fd, short what, void *arg);
 
 static bool
 transport_wants_read(const struct transport *t)
@@ -33,129 +34,47 @@ transport_wants_read(const struct transport *t)
 	return (t->want_read || t->handshaking) && !t->eof;
 }
 
-size_t
-transport_io_bytes(void)
+/* Whether there may be something to read that no event will tell of. */
+static bool
+transport_has_more(const struct transport *t)
 {
-	return sizeof(struct transport_io);
-}
-
-static struct transport_io *
-transport_io_new(struct transport *t)
-{
-	struct transport_io *io;
-
-	if ((io = park_get(loop_park(t->loop))) == NULL)
-		return NULL;
-	event_assign(
-	    &io->ev, loop_base(t->loop), t->fd, EV_READ | EV_PERSIST, transport_on_event, t);
-	park_watch(loop_park(t->loop), &io->park);
-	return io;
+	return t->more || (t->tls != NULL && !t->handshaking && tls_pending(t->tls));
 }
 
 static void
-transport_io_free(struct transport *t)
+transport_watch_out(struct transport *t, bool out)
 {
-	event_del(&t->io->ev);
-	park_unwatch(&t->io->park);
-	park_put(loop_park(t->loop), t->io); /* its event may be the one that is running */
-	t->io = NULL;
-}
-
-/* Whether the set of idle sockets can do all the waiting. */
-static bool
-transport_can_be_cold(const struct transport *t)
-{
-	return transport_wants_read(t) && t->q == NULL && t->err == 0 && !t->broken;
-}
-
-void
-transport_on_idle(struct park_entry *e)
-{
-	struct transport_io *io = (struct transport_io *)(void *)e;
-	struct transport *t = event_get_callback_arg(&io->ev);
-
-	if (!transport_can_be_cold(t) || (t->tls != NULL && tls_pending(t->tls)))
-		return;
-	event_del(&io->ev);
-	if (park_sleep(loop_park(t->loop), t->fd, t) == -1) {
-		event_add(&io->ev, NULL);
-		return;
-	}
-	transport_io_free(t);
-	t->fires = 0;
-}
-
-/* Out of the set: 0 with an event that waits for nothing yet; -1 without memory: still cold. */
-static int
-transport_warm(struct transport *t)
-{
-	if (t->io != NULL)
-		return 0;
-	if ((t->io = transport_io_new(t)) == NULL)
-		return -1;
-	park_wake(loop_park(t->loop), t->fd);
-	return 0;
-}
-
-void
-transport_update(struct transport *t)
-{
-	short want = 0, have;
-
-	if (t->fd == -1 || (t->io == NULL && transport_can_be_cold(t)))
-		return;
-	if (transport_warm(t) == -1) {
-		/* Told by the next event of the set, or the owner's timer comes first. */
-		t->err = ENOMEM;
-		return;
-	}
-	if (t->broken) {
-		event_del(&t->io->ev);
-		return;
-	}
-	if (transport_wants_read(t))
-		want |= EV_READ;
-	if (t->q != NULL)
-		want |= EV_WRITE;
-	have = event_pending(&t->io->ev, EV_READ | EV_WRITE, NULL)
-	    ? event_get_events(&t->io->ev) & (EV_READ | EV_WRITE)
-	    : 0;
-	if (want == have)
-		return;
-	if (have != 0)
-		event_del(&t->io->ev);
-	if (want != 0) {
-		event_assign(&t->io->ev, loop_base(t->loop), t->fd, want | EV_PERSIST,
-		    transport_on_event, t);
-		if (event_add(&t->io->ev, NULL) == -1 && t->err == 0)
-			t->err = 0xfff & (unsigned)(errno != 0 ? errno : ENOMEM);
-	}
-	/* event_del has forgotten what event_active had asked for. */
-	if (t->err != 0 ||
-	    (t->tls != NULL && t->want_read && !t->eof && !t->in_callback && !t->handshaking &&
-		tls_pending(t->tls)))
-		event_active(&t->io->ev, EV_READ, 0);
+	t->out_told = out;
+	if (poller_change(loop_poller(t->loop), t->fd, t, out) == -1 && t->err == 0)
+		t->err = 0xfff & (unsigned)errno;
 }
 
 void
 transport_kick(struct transport *t)
 {
-	bool cold = t->io == NULL;
-
-	if (transport_warm(t) == -1)
+	if (t->again != 0)
 		return;
-	if (cold)
-		transport_update(t);
-	event_active(&t->io->ev, EV_READ, 0);
+	t->again = poller_queue(loop_poller(t->loop), t);
+	/* Without memory the kernel is asked for an event, which comes at once unless it takes no bytes. */
+	if (t->again == 0)
+		transport_watch_out(t, true);
+}
+
+void
+transport_update(struct transport *t)
+{
+	if (t->fd == -1 || t->broken)
+		return;
+	if ((t->q != NULL) != t->out_told)
+		transport_watch_out(t, t->q != NULL);
+	if (t->err != 0 ||
+	    (!t->in_callback && transport_wants_read(t) && transport_has_more(t)))
+		transport_kick(t);
 }
 
 void
 transport_fail(struct transport *t, const char *why)
 {
-	if (t->io != NULL)
-		event_del(&t->io->ev);
-	else
-		park_wake(loop_park(t->loop), t->fd);
 	if (t->broken)
 		return;
 	t->broken = true;
@@ -188,7 +107,7 @@ transport_init(struct transport *t, struct loop *loop, const struct transport_ev
 static int
 transport_started(struct transport *t, bool good)
 {
-	if (good && loop_park(t->loop) != NULL && park_sleep(loop_park(t->loop), t->fd, t) == 0)
+	if (good && poller_add(loop_poller(t->loop), t->fd, t) == 0)
 		return 0;
 	tls_free(t->tls);
 	t->tls = NULL;
@@ -217,6 +136,7 @@ transport_start_tls(struct transport *t, struct tls_ctx *ctx)
 	    (t->tls = tls_server_new(ctx, loop_tls(t->loop), t->fd)) == NULL)
 		return -1;
 	t->handshaking = true;
+	transport_update(t);
 	return 0;
 }
 
@@ -232,10 +152,7 @@ transport_start_client(struct transport *t, struct loop *loop, const struct tran
 		return -1;
 	/* The client speaks first. */
 	transport_kick(t);
-	if (t->io != NULL)
-		return 0;
-	transport_close(t, false);
-	return -1;
+	return 0;
 }
 
 void
@@ -244,68 +161,60 @@ transport_move(struct transport *dst, struct transport *src, const struct transp
 	*dst = *src;
 	dst->ev = ev;
 	dst->in_callback = false;
-	src->io = NULL;
 	src->tls = NULL;
 	src->q = NULL;
+	src->again = 0;
 	src->fd = -1;
-	if (dst->io != NULL) {
-		event_del(&dst->io->ev);
-		event_assign(&dst->io->ev, loop_base(dst->loop), dst->fd, EV_READ | EV_PERSIST,
-		    transport_on_event, dst);
-		transport_update(dst);
-		return;
-	}
-	if (park_move(loop_park(dst->loop), dst->fd, dst) == -1) {
+	if (dst->again != 0)
+		poller_replace(loop_poller(dst->loop), dst->again, dst);
+	/* What is in the socket is told to dst then. */
+	dst->more = dst->marked = false;
+	if (poller_change(loop_poller(dst->loop), dst->fd, dst, dst->out_told) == -1)
 		transport_break(dst, errno);
-		return;
-	}
-	/* Src's reading loop ends here: what it would have found has to be told. */
-	if (dst->tls != NULL && !dst->handshaking && tls_pending(dst->tls))
-		transport_kick(dst);
+	transport_update(dst);
 }
 
 /* Something has come, or the kernel takes bytes again. */
 static void
-transport_run(struct transport *t, short what)
+transport_run(struct transport *t, bool readable, bool writable)
 {
-	if (t->err == 0 && (what & EV_WRITE) != 0)
+	if (t->err == 0 && writable && t->q != NULL)
 		transport_on_writable(t);
-	if (t->fd != -1 && t->err == 0 && (what & EV_READ) != 0)
+	if (t->fd != -1 && t->err == 0 && readable)
 		transport_on_readable(t);
 	if (t->fd != -1 && t->err != 0)
 		transport_fail(t, strerror(t->err));
 }
 
 void
-transport_on_parked(void *arg)
+transport_on_events(void *arg, uint32_t events)
 {
 	struct transport *t = arg;
-	unsigned epoch;
 
-	/* Closed or made warm by what another of the same batch has done. */
-	if (t->fd == -1 || t->io != NULL)
+	/* Closed by what another of the same batch has done. */
+	if (t->fd == -1 || t->broken)
 		return;
-	epoch = (unsigned)(loop_now_ms(t->loop) >> TRANSPORT_EPOCH_SHIFT) & 15;
-	if (t->epoch != epoch) {
-		t->epoch = epoch & 15;
-		t->fires = 0;
+	if ((events & ~(uint32_t)EPOLLOUT) != 0)
+		t->more = true;
+	if ((events & (POLLER_END | POLLER_MARK)) != 0)
+		t->marked = true;
+	if (t->out_told && t->q == NULL) {
+		/* What transport_kick had asked for. */
+		transport_watch_out(t, false);
+		t->more = true;
 	}
-	/* Without memory it stays cold: slower, not wrong. */
-	if (++t->fires >= TRANSPORT_WARM && transport_warm(t) == 0)
-		transport_update(t);
-	transport_run(t, EV_READ);
+	/* What is on the list is read when its turn comes. */
+	transport_run(t, t->more && t->again == 0, (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0);
 }
 
-static void
-transport_on_event(evutil_socket_t fd, short what, void *arg)
+void
+transport_on_again(void *arg)
 {
 	struct transport *t = arg;
 
-	(void)fd;
-	if (t->fd == -1)
-		return;
-	t->io->park.touched = true;
-	transport_run(t, what);
+	t->again = 0;
+	if (!t->broken)
+		transport_run(t, t->handshaking || transport_has_more(t), false);
 }
 
 void
@@ -324,8 +233,9 @@ transport_close(struct transport *t, bool reset)
 
 	if (t->fd == -1)
 		return;
-	if (t->io != NULL)
-		transport_io_free(t);
+	if (t->again != 0)
+		poller_replace(loop_poller(t->loop), t->again, NULL);
+	t->again = 0;
 	outq_drop(&t->q);
 	if (t->tls != NULL)
 		loop_note_bulk(t->loop); /* OpenSSL has had kilobytes for it */

@@ -20,19 +20,18 @@
 #include "io/loop.h"
 #include "io/outq.h"
 
-struct park_entry;
 struct outq;
 struct tls;
 struct tls_ctx;
 struct transport;
-struct transport_io;
 
 enum io_status { IO_OK, IO_AGAIN, IO_EOF, IO_ERROR };
 
 struct transport_events {
 	/* The TLS handshake is over (never for a plain transport). */
 	void (*ready)(struct transport *t);
-	/* Read now (transport_read), until IO_AGAIN or once. */
+	/* Read now (transport_read), until IO_AGAIN or once.  Called again, after others had their turn, for as long as
+	 * reading is wanted and something may be left. */
 	void (*readable)(struct transport *t);
 	/* The queue has become empty after the kernel had refused bytes. */
 	void (*drained)(struct transport *t);
@@ -44,18 +43,19 @@ struct transport_events {
 struct transport {
 	struct loop *loop;			/* borrowed */
 	const struct transport_events *ev;	/* static */
-	struct transport_io *io;		/* owned; NULL while cold (io/park.h) and once closed */
 	struct outq *q;				/* owned; NULL unless the kernel refused bytes */
 	struct tls *tls;			/* owned; NULL in the clear */
 	int fd;					/* owned; -1 once closed */
+	uint32_t again;				/* its place among those that have a turn (io/poller.h); 0: none */
 	uint16_t err : 12;			/* errno of a failed write; reported from the loop */
-	uint16_t epoch : 4;			/* when fires was counted */
 	bool want_read : 1, handshaking : 1, fin_wanted : 1, fin_sent : 1, eof : 1, in_callback : 1;
+	bool more : 1;		/* the socket may have something, of which the kernel will not tell again */
+	bool marked : 1;	/* an end or a mark stands behind the bytes: a short read has not emptied it */
+	bool out_told : 1;	/* the kernel tells when it takes bytes again */
 	bool packets : 1;	/* SOCK_SEQPACKET: each write is a packet, each read one */
 	bool broken : 1;	/* the owner knows: by `failed` or by IO_ERROR */
 	bool read_on : 1;	/* see transport_read_on */
 	bool unwritable : 1, was_reset : 1;	/* of read_on: a write has failed; and met a reset */
-	uint8_t fires : 4;	/* events of a cold socket in its epoch */
 };
 
 /* Two of them for each forwarded WebSocket. */
@@ -189,10 +189,9 @@ transport_closed(const struct transport *t)
 	return t->fd == -1;
 }
 
-/* For io/loop: a warm transport was idle; a cold one has something. */
-size_t transport_io_bytes(void);
-void transport_on_idle(struct park_entry *e);
-void transport_on_parked(void *arg);
+/* For io/loop's poller: the kernel has told of arg, a transport; it has its turn. */
+void transport_on_events(void *arg, uint32_t events);
+void transport_on_again(void *arg);
 
 /* The address at this end; AF_UNSPEC when it cannot be told. */
 void transport_local(const struct transport *t, struct sockaddr_storage *out);

@@ -5,25 +5,12 @@
 #ifndef IO_TRANSPORT_INT_H
 #define IO_TRANSPORT_INT_H
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
-#include "io/park.h"
 #include "io/transport.h"
 
-/* What a socket needs while it is warm. */
-struct transport_io {
-	struct park_entry park; /* first */
-	struct event ev;
-};
-
-/* Let the event wait for exactly what is wanted now. */
+/* What is wanted, or what is left to read, may have changed: let the kernel, or the loop, come back for it. */
 void transport_update(struct transport *t);
 
-/*
- * Call transport_on_readable from the loop, whatever the kernel has: no event tells of a break,
- * or of bytes that OpenSSL holds.
- */
+/* A turn of its own, whatever the kernel has: for what no event tells of, a break or bytes that OpenSSL holds. */
 void transport_kick(struct transport *t);
 
 /* Tell the owner, unless it knows already. */
@@ -35,7 +22,7 @@ int transport_put_tls(struct transport *t);
 /* Our FIN, with TLS close_notify before it; nothing is queued. */
 void transport_send_fin(struct transport *t);
 
-/* The kernel takes bytes again; the kernel has bytes, or the end. */
+/* The kernel takes bytes again; the socket, or OpenSSL, may have bytes or the end. */
 void transport_on_writable(struct transport *t);
 void transport_on_readable(struct transport *t);
 

@@ -15,11 +15,22 @@
 /* A read of so many bytes takes memory for a while, wherever they go: in queues, in OpenSSL. */
 #define TRANSPORT_BULK (16 * 1024)
 
+/* After a call that may have read from the socket: whether that has shown that it is empty. */
+static void
+transport_note_left(struct transport *t, enum tls_left left)
+{
+	if (left == TLS_LEFT_NONE)
+		t->more = t->marked = false;
+	else if (left == TLS_LEFT_END && !t->marked)
+		t->more = false;
+}
+
 static void
 transport_on_handshake(struct transport *t)
 {
 	enum tls_status st = tls_handshake(t->tls);
 
+	transport_note_left(t, tls_left(t->tls));
 	if (transport_put_tls(t) == -1)
 		return;
 	switch (st) {
@@ -47,9 +58,7 @@ transport_on_readable(struct transport *t)
 
 	if (t->handshaking) {
 		transport_on_handshake(t);
-		if (t->fd == -1 || t->handshaking)
-			return;
-		if (!tls_pending(t->tls))
+		if (t->fd == -1 || t->handshaking || !tls_pending(t->tls))
 			return;
 	}
 	do {
@@ -58,19 +67,9 @@ transport_on_readable(struct transport *t)
 		t->in_callback = true;
 		t->ev->readable(t);
 		t->in_callback = false;
-	} while (t->fd != -1 && t->tls != NULL && t->err == 0 && tls_pending(t->tls) &&
-	    ++rounds < TLS_PENDING_ROUNDS);
-	if (t->fd != -1 && t->eof)
-		transport_update(t);
-	else if (rounds == TLS_PENDING_ROUNDS && t->fd != -1)
-		transport_kick(t);
-}
-
-/* Nothing more will come.  Most owners close at once, which ends the waiting by itself. */
-static void
-transport_ended(struct transport *t)
-{
-	if (!t->in_callback)
+	} while (t->fd != -1 && t->tls != NULL && t->err == 0 && !t->handshaking &&
+	    tls_pending(t->tls) && ++rounds < TLS_PENDING_ROUNDS);
+	if (t->more || t->tls != NULL)
 		transport_update(t);
 }
 
@@ -79,6 +78,7 @@ transport_read_tls(struct transport *t, void *p, size_t size, size_t *n, const c
 {
 	enum tls_status st = tls_read(t->tls, p, size, n);
 
+	transport_note_left(t, tls_left(t->tls));
 	if (transport_put_tls(t) == -1 && st == TLS_OK)
 		st = TLS_OK; /* what came is good; the break is told by the loop */
 	switch (st) {
@@ -131,10 +131,15 @@ transport_read_clear(
 	got = transport_recv(t, p, size, flags, &end);
 	if (!end) {
 		*n = (size_t)got;
+		/* Of packets and of what stays in the socket it tells nothing. */
+		if ((size_t)got < size && !t->marked && !t->packets && flags == 0)
+			t->more = false;
 		return IO_OK;
 	}
-	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		t->more = t->marked = false;
 		return IO_AGAIN;
+	}
 	if (got == 0 && t->was_reset) {
 		errno = ECONNRESET;
 		got = -1;
@@ -143,7 +148,6 @@ transport_read_clear(
 		*why = strerror(errno);
 	t->eof = true;
 	t->broken = got == -1;
-	transport_ended(t);
 	return got == 0 ? IO_EOF : IO_ERROR;
 }
 
@@ -154,13 +158,8 @@ transport_read(struct transport *t, void *p, size_t size, size_t *n, const char 
 
 	if (t->fd == -1 || t->eof)
 		return IO_EOF;
-	if (t->tls == NULL) {
-		st = transport_read_clear(t, p, size, 0, n, why);
-	} else {
-		st = transport_read_tls(t, p, size, n, why);
-		if (t->eof)
-			transport_ended(t);
-	}
+	st = t->tls == NULL ? transport_read_clear(t, p, size, 0, n, why)
+			    : transport_read_tls(t, p, size, n, why);
 	if (st == IO_OK && *n >= TRANSPORT_BULK)
 		loop_note_bulk(t->loop);
 	return st;

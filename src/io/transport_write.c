@@ -39,6 +39,21 @@ transport_send_several(struct transport *t, const struct iovec *iov, int n, int 
 	return sock_sendmsg(t->fd, &m, flags);
 }
 
+/*
+ * Nothing was sent, as errno tells: whether the kernel only takes none now.  When it has no memory the socket is not
+ * full, and no event tells of more: one has to be asked for anew.
+ */
+static bool
+transport_is_refusal(struct transport *t)
+{
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return true;
+	if (errno != ENOBUFS && errno != ENOMEM)
+		return false;
+	t->out_told = false;
+	return true;
+}
+
 /* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
 static ssize_t
 transport_send(struct transport *t, const struct iovec *iov, int n, int more)
@@ -50,10 +65,7 @@ transport_send(struct transport *t, const struct iovec *iov, int n, int more)
 		sent = n == 1 ? sock_send(t->fd, iov->iov_base, iov->iov_len, flags)
 			      : transport_send_several(t, iov, n, flags);
 	} while (sent == -1 && errno == EINTR);
-	if (sent == -1 &&
-	    (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM))
-		return 0;
-	return sent;
+	return sent == -1 && transport_is_refusal(t) ? 0 : sent;
 }
 
 /* Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once. */
@@ -91,6 +103,8 @@ transport_send_packet(struct transport *t, const void *p, size_t n)
 {
 	int sent = packet_send(t->fd, p, n);
 
+	if (sent == 0)
+		(void)transport_is_refusal(t);
 	if (sent == -1)
 		transport_write_failed(t, errno);
 	return sent;
@@ -228,23 +242,29 @@ transport_flush_packets(struct transport *t)
 	return sent != -1;
 }
 
-/* Send from the queue; false when the connection broke. */
+/* Send from the queue until it is empty or the kernel takes no more; false when the connection broke. */
 static bool
 transport_flush(struct transport *t)
 {
 	struct iovec iov[OUTQ_IOV];
+	size_t waiting;
 	ssize_t sent;
 	int n;
 
 	if (t->packets)
 		return transport_flush_packets(t);
-	if ((n = outq_peek(t->q, iov, OUTQ_IOV)) == 0)
-		return true;
-	if ((sent = transport_send(t, iov, n, 0)) == -1) {
-		transport_write_failed(t, errno);
-		return false;
+	while ((n = outq_peek(t->q, iov, OUTQ_IOV)) > 0) {
+		waiting = 0;
+		for (int i = 0; i < n; i++)
+			waiting += iov[i].iov_len;
+		if ((sent = transport_send(t, iov, n, 0)) == -1) {
+			transport_write_failed(t, errno);
+			return false;
+		}
+		outq_consume(&t->q, (size_t)sent);
+		if ((size_t)sent < waiting)
+			break;
 	}
-	outq_consume(&t->q, (size_t)sent);
 	return true;
 }
 
@@ -252,9 +272,11 @@ void
 transport_on_writable(struct transport *t)
 {
 	/* Nothing waits any more when nothing can be written: the same to who was held for it. */
-	if ((!transport_flush(t) && !t->unwritable) || t->q != NULL)
+	if (!transport_flush(t) && !t->unwritable)
 		return;
 	transport_update(t);
+	if (t->q != NULL)
+		return;
 	if (t->fin_wanted) {
 		if (!t->fin_sent)
 			transport_send_fin(t);
