@@ -705,6 +705,31 @@ START_TEST(edge_tls_is_read_to_its_end)
 }
 END_TEST
 
+/* The socket is empty then, and nothing else comes: in more turns of reading than one has, and after a hold. */
+START_TEST(edge_tls_bytes_that_openssl_holds_are_read)
+{
+	for (int held = 0; held < 2; held++) {
+		struct tls_peer p;
+		uint32_t seed = 4711;
+
+		tls_peer_open(&p, true);
+		p.e.read_size = 100;
+		p.e.stop_on_got = 16000;
+		if (held)
+			p.e.hook = hook_hold_with_some_left;
+		tls_peer_send(&p, &seed, 16000);
+		if (held) {
+			unit_loop_turns(p.e.loop, 5);
+			ck_assert_uint_eq(p.e.got, 50);
+			transport_want_read(&p.e.t, true);
+		}
+		unit_loop_run(p.e.loop);
+		ck_assert_uint_ge(p.e.got, 16000);
+		tls_peer_close(&p);
+	}
+}
+END_TEST
+
 START_TEST(edge_tls_behind_the_handshake_is_read)
 {
 	/* The client's last flight, data and end come before the server has its turn. */
@@ -743,6 +768,7 @@ main(void)
 		edge_many_have_their_turn_without_memory_too,
 		edge_busy_sockets_leave_the_rest_its_turn_and_silent_ones_sleep,
 		edge_tls_is_read_to_its_end,
+		edge_tls_bytes_that_openssl_holds_are_read,
 		edge_tls_behind_the_handshake_is_read,
 	};
 
