@@ -71,6 +71,20 @@ slab_clear(struct slab *s)
 		slab_page_free(s->partial);
 }
 
+void
+slab_trim(struct slab *s)
+{
+	struct slab_page *pg, *next;
+
+	for (pg = s->partial; pg != NULL && s->n_empty > 0; pg = next) {
+		next = pg->next;
+		if (pg->n_used > 0)
+			continue;
+		s->n_empty--;
+		slab_page_free(pg);
+	}
+}
+
 #if SLAB_CHECKED
 
 /* Each object by itself, so that the sanitizer sees every misuse. */

@@ -24,6 +24,9 @@ struct slab {
 /* object_bytes: 8 to SLAB_BYTES / 4, rounded up to a multiple of 8.  Allocates nothing. */
 void slab_init(struct slab *s, size_t object_bytes);
 
+/* Give the empty slabs that are kept back, too: for calm moments, as it looks at all that have room. */
+void slab_trim(struct slab *s);
+
 /* All objects must have been freed. */
 void slab_clear(struct slab *s);
 

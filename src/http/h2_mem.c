@@ -20,12 +20,31 @@ struct h2_piece {
 /* Larger pieces are seldom asked for, but for tables that grow: malloc can do that in place. */
 #define H2_PIECE_MAX 512
 
+/*
+ * From here on mapped.  A session has room for a whole frame, of which it needs the start, as
+ * payload does not pass through it (NGHTTP2_DATA_FLAG_NO_COPY): fresh pages cost nothing until they
+ * are touched, while malloc would hand out what a TLS handshake has just given back.
+ */
+#define H2_PIECE_MAPPED 16384
+
 _Static_assert(H2_PIECE_MAX <= LOOP_OBJECT_MAX, "the loop has no slab for pieces");
 
 static bool
 h2_piece_is_small(size_t n)
 {
 	return n <= H2_PIECE_MAX - sizeof(struct h2_piece);
+}
+
+static bool
+h2_piece_is_mapped(size_t n)
+{
+	return n >= H2_PIECE_MAPPED;
+}
+
+static bool
+h2_piece_is_malloced(size_t n)
+{
+	return !h2_piece_is_small(n) && !h2_piece_is_mapped(n);
 }
 
 static struct h2_piece *
@@ -41,8 +60,12 @@ h2_mem_alloc(size_t n, void *loop)
 
 	if (n > SIZE_MAX - sizeof(*m))
 		return NULL;
-	m = h2_piece_is_small(n) ? loop_object_raw(loop, sizeof(*m) + n)
-				 : mem_alloc(sizeof(*m) + n);
+	if (h2_piece_is_small(n))
+		m = loop_object_raw(loop, sizeof(*m) + n);
+	else if (h2_piece_is_mapped(n))
+		m = mem_map(sizeof(*m) + n);
+	else
+		m = mem_alloc(sizeof(*m) + n);
 	if (m == NULL)
 		return NULL;
 	m->n = n;
@@ -60,6 +83,8 @@ h2_mem_free(void *p, void *loop)
 	m = h2_piece_of(p);
 	if (h2_piece_is_small(m->n))
 		slab_free(m);
+	else if (h2_piece_is_mapped(m->n))
+		mem_map_free(m, sizeof(*m) + m->n);
 	else
 		mem_free(m);
 }
@@ -84,7 +109,7 @@ h2_mem_realloc(void *p, size_t n, void *loop)
 	if (p == NULL)
 		return h2_mem_alloc(n, loop);
 	m = h2_piece_of(p);
-	if (!h2_piece_is_small(m->n) && !h2_piece_is_small(n) && n <= SIZE_MAX - sizeof(*m)) {
+	if (h2_piece_is_malloced(m->n) && h2_piece_is_malloced(n)) {
 		if ((m = mem_realloc(m, sizeof(*m) + n)) == NULL)
 			return NULL;
 		m->n = n;

@@ -357,10 +357,13 @@ loop_on_calm(struct loop_timer *t)
 	struct loop *l = (struct loop *)(void *)((char *)t - offsetof(struct loop, calm));
 
 	l->calm_armed = loop_now_ms(l) < l->bulk_ms + LOOP_CALM_MS;
-	if (l->calm_armed)
+	if (l->calm_armed) {
 		loop_timer_arm(l, t, l->bulk_ms + LOOP_CALM_MS);
-	else
-		mem_trim();
+		return;
+	}
+	for (size_t i = 0; i <= LOOP_OBJECT_MAX / 8; i++)
+		slab_trim(&l->slab[i]);
+	mem_trim();
 }
 
 void

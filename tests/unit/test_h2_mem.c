@@ -57,7 +57,8 @@ END_TEST
 
 START_TEST(h2_mem_realloc_keeps_what_was_there)
 {
-	static const size_t size[] = { 1, 100, 504, 505, 3000, 100000, 3000, 504, 100, 1 };
+	static const size_t size[] = { 1, 100, 504, 505, 3000, 16383, 16384, 100000, 16384, 16383,
+		3000, 100000, 504, 40000, 100, 1 };
 	uint8_t *p = NULL;
 	size_t had = 0;
 

@@ -56,6 +56,41 @@ START_TEST(slab_gives_empty_slabs_back)
 }
 END_TEST
 
+START_TEST(slab_trim_keeps_what_is_in_use)
+{
+	static unsigned char *v[MANY];
+	struct slab s;
+	size_t used;
+
+	slab_init(&s, 256);
+	slab_trim(&s);
+	for (int i = 0; i < MANY; i++)
+		memset(v[i] = slab_alloc(&s), i & 0xff, 256);
+	slab_trim(&s);
+	/* What is left is in two of the slabs, and in each of those there are holes. */
+	for (int i = 0; i < MANY; i++)
+		if (i >= 400 || i % 3 != 0)
+			slab_free(v[i]);
+	ck_assert(s.n_pages == 0 || s.n_empty == 4);
+	slab_trim(&s);
+	ck_assert_uint_eq(s.n_empty, 0);
+	ck_assert_uint_le(s.n_pages, 2);
+	used = s.used;
+	for (int i = 0; i < 400; i++)
+		for (int k = 0; i % 3 == 0 && k < 256; k++)
+			ck_assert_uint_eq(v[i][k], i & 0xff);
+	for (int i = 400; i < MANY; i++)
+		ck_assert_ptr_nonnull(v[i] = slab_alloc(&s));
+	ck_assert_uint_eq(s.used, used + MANY - 400);
+	for (int i = 0; i < MANY; i++)
+		if (i >= 400 || i % 3 == 0)
+			slab_free(v[i]);
+	slab_trim(&s);
+	ck_assert_uint_eq(s.n_pages, 0);
+	slab_clear(&s);
+}
+END_TEST
+
 START_TEST(slab_survives_random_use)
 {
 	static unsigned char *v[500];
@@ -100,6 +135,7 @@ main(void)
 	const TTest *const cases[] = {
 		slab_objects_do_not_overlap_and_are_zeroed,
 		slab_gives_empty_slabs_back,
+		slab_trim_keeps_what_is_in_use,
 		slab_survives_random_use,
 		slab_without_memory_returns_null,
 	};
