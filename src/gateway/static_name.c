@@ -51,6 +51,12 @@ static_name_byte(struct span s, size_t *i)
 	return high << 4 | low;
 }
 
+static bool
+static_name_is_plain(unsigned char c)
+{
+	return c >= 0x20 && c != 0x7f && c != '/' && c != '\\';
+}
+
 /* Decode one segment behind out[*n]; it is taken off rest, the slash behind it too. */
 static enum static_name
 static_name_segment(struct span *rest, char *out, size_t *n)
@@ -68,9 +74,11 @@ static_name_segment(struct span *rest, char *out, size_t *n)
 		out[(*n)++] = '/';
 	start = *n;
 	while (i < seg.n) {
-		if ((c = static_name_byte(seg, &i)) == -1)
+		if (seg.p[i] != '%')
+			c = (unsigned char)seg.p[i++];
+		else if ((c = static_name_byte(seg, &i)) == -1)
 			return STATIC_NAME_BAD;
-		if (c < 0x20 || c == 0x7f || c == '/' || c == '\\')
+		if (!static_name_is_plain((unsigned char)c))
 			return STATIC_NAME_REFUSED;
 		out[(*n)++] = (char)c;
 	}
@@ -84,9 +92,13 @@ static_name_segment(struct span *rest, char *out, size_t *n)
 static bool
 static_name_is_url(struct span s)
 {
-	for (size_t i = 0; i < s.n;)
+	const char *p;
+
+	for (size_t i = 0; i < s.n && (p = memchr(s.p + i, '%', s.n - i)) != NULL;) {
+		i = (size_t)(p - s.p);
 		if (static_name_byte(s, &i) == -1)
 			return false;
+	}
 	return true;
 }
 

@@ -191,9 +191,9 @@ ssize_t h2_session_recv(struct h2_server *h2c, const uint8_t *p, size_t n);
 void h2_session_resume(struct h2_stream *h2s);
 void h2_session_reset(struct h2_stream *h2s, uint32_t code);
 
-/* The head of a response.  0 or -1. */
+/* The head of a response; clean: the fields are the gateway's own, and none is one that may not go.  0 or -1. */
 int h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_field *field,
-    size_t n_fields, const uint64_t *content_length, bool end);
+    size_t n_fields, bool clean, const uint64_t *content_length, bool end);
 
 /* The head of an interim response.  0 or -1. */
 int h2_session_inform(

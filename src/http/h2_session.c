@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "http/h2_int.h"
 #include "http/h2_mem.h"
@@ -551,18 +552,20 @@ h2_field_may_go(const struct http_field *f)
 
 int
 h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_field *field,
-    size_t n_fields, const uint64_t *content_length, bool end)
+    size_t n_fields, bool clean, const uint64_t *content_length, bool end)
 {
 	char status_text[16], length[24];
+	struct buf digits;
 	struct span date;
 	nghttp2_nv nv[H2_NV_MAX];
 	bool has_date = false;
 	size_t n = 0;
 
-	snprintf(status_text, sizeof(status_text), "%u", status);
-	h2_nv_add(nv, &n, SPAN_LIT(":status"), span_from_str(status_text));
+	buf_init_over(&digits, status_text, sizeof(status_text));
+	buf_append_uint(&digits, status);
+	h2_nv_add(nv, &n, SPAN_LIT(":status"), buf_span(&digits));
 	for (size_t i = 0; i < n_fields && n < H2_NV_MAX - 2; i++) {
-		if (!h2_field_may_go(&field[i]))
+		if (!clean && !h2_field_may_go(&field[i]))
 			continue;
 		has_date |= span_eq_nocase(field[i].name, SPAN_LIT("date"));
 		/* nghttp2 makes the names lower case. */
@@ -575,8 +578,9 @@ h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_fie
 		h2_nv_add(nv, &n, SPAN_LIT("date"), date);
 	}
 	if (content_length != NULL) {
-		snprintf(length, sizeof(length), "%llu", (unsigned long long)*content_length);
-		h2_nv_add(nv, &n, SPAN_LIT("content-length"), span_from_str(length));
+		buf_init_over(&digits, length, sizeof(length));
+		buf_append_uint(&digits, *content_length);
+		h2_nv_add(nv, &n, SPAN_LIT("content-length"), buf_span(&digits));
 	}
 	h2_dirty(h2s->h2c);
 	return nghttp2_submit_headers(h2s->h2c->ng,

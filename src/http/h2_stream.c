@@ -250,7 +250,7 @@ h2_stream_refuse(
 	uint64_t length = strlen(why) + 1;
 
 	h2s->responded = true;
-	if (h2_session_respond(h2s, status, fields, h2s->h2c->c.refuse != 0 ? 2 : 1, &length, h2s->is_head) ==
+	if (h2_session_respond(h2s, status, fields, h2s->h2c->c.refuse != 0 ? 2 : 1, false, &length, h2s->is_head) ==
 		-1 ||
 	    (!h2s->is_head &&
 		(h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, why, (size_t)length - 1) == -1 ||
@@ -386,7 +386,8 @@ h2_op_respond(struct stream *s, const struct stream_response *r)
 	h2s->response_left = h2s->length_known ? r->content_length : 0;
 	h2s->end_out = h2s->no_body || r->body == HTTP_BODY_NONE ||
 	    (h2s->length_known && h2s->response_left == 0);
-	if (h2_session_respond(h2s, r->status, r->field, r->n_fields, length, h2s->end_out) == 0)
+	if (h2_session_respond(
+		h2s, r->status, r->field, r->n_fields, r->lines.n > 0, length, h2s->end_out) == 0)
 		return 0;
 	h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 	return -1;
@@ -411,7 +412,7 @@ h2_op_accept(struct stream *s, const struct http_field *field, size_t n_fields)
 	if (!h2_stream_open(h2s) || !h2s->is_websocket || h2s->responded)
 		return -1;
 	h2s->responded = true;
-	if (h2_session_respond(h2s, 200, field, n_fields, NULL, false) == -1) {
+	if (h2_session_respond(h2s, 200, field, n_fields, false, NULL, false) == -1) {
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 		return -1;
 	}

@@ -115,7 +115,7 @@ struct stream_response {
 	struct span reason;		/* empty: the standard phrase */
 	const struct http_field *field;	/* end-to-end fields without framing; borrowed for the call */
 	size_t n_fields;
-	struct span lines;		/* empty, or the same fields, well-formed and without a Date, as lines that end in CRLF each: HTTP/1.1
+	struct span lines;		/* empty, or the same fields, well-formed, end-to-end and without a Date, as lines that end in CRLF each: HTTP/1.1
 					   puts them as they are */
 	enum http_body body;		/* NONE, LENGTH, or EOF for a length not known */
 	uint64_t content_length;	/* with LENGTH; for HEAD and 304 it is announced, not sent */

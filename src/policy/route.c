@@ -59,6 +59,20 @@ route_next_or_slash(struct span path, size_t *used)
 	return c == '\\' ? '/' : c;
 }
 
+/* Whether there may be such a segment: most paths have no escape, and no dot where a segment begins. */
+static bool
+route_may_have_dot_segment(struct span path)
+{
+	const char *p = path.p, *end = path.p + path.n;
+
+	if (path.n == 0 || memchr(p, '%', path.n) != NULL)
+		return path.n > 0;
+	for (; p < end && (p = memchr(p, '.', (size_t)(end - p))) != NULL; p++)
+		if (p == path.p || p[-1] == '/' || p[-1] == '\\')
+			return true;
+	return false;
+}
+
 /* A segment that is "." or "..", escaped or not: whether it leads elsewhere is not the same to every application. */
 static bool
 route_has_dot_segment(struct span path)
@@ -145,7 +159,7 @@ route_find(const struct config *c, struct span host, struct span path)
 	const struct config_route *best = NULL;
 	size_t best_host = 0, best_path = 0, by_host, by_path;
 
-	if (route_has_dot_segment(path))
+	if (route_may_have_dot_segment(path) && route_has_dot_segment(path))
 		return NULL;
 	host = route_bare_host(host);
 	for (size_t i = 0; i < c->n_route; i++) {

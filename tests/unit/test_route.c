@@ -137,6 +137,8 @@ START_TEST(route_dot_segments_have_no_route)
 		{ "x", "/.%2e", NULL },
 		{ "x", "/app/%2e/x", NULL },
 		{ "x", "..", NULL },
+		{ "x", "/x\\..", NULL },
+		{ "x", "/a.b/.c/..", NULL },
 		{ "x", "/...", "any" },
 		{ "x", "/.a/..b/c..", "any" },
 		{ "x", "/a./b../", "any" },
