@@ -115,6 +115,12 @@ explain_origin(const struct config_route *r, const char *origin, FILE *out)
 	return plain == ORIGIN_OK;
 }
 
+static bool
+explain_is_connect(const struct explain_request *q)
+{
+	return span_eq(q->method, SPAN_LIT("CONNECT"));
+}
+
 /* What a WebSocket handshake gets; over HTTP/2 426 is 400. */
 static void
 explain_websocket(const struct config_route *r, bool origin_ok, const char *label, FILE *out)
@@ -144,8 +150,8 @@ explain_result(const struct config_route *r, const struct explain_request *q, bo
 {
 	bool is_get = span_eq(q->method, SPAN_LIT("GET"));
 
-	/* With another method it is no handshake, whatever its fields say. */
-	if (q->websocket && is_get) {
+	/* GET is HTTP/1.1's, CONNECT is HTTP/2's; with another it is none, whatever its fields say. */
+	if (q->websocket && (is_get || explain_is_connect(q))) {
 		explain_websocket(r, origin_ok, "result", out);
 		return;
 	}
@@ -183,6 +189,10 @@ explain(const struct config *c, const char *request, const char *origin, FILE *o
 		return -1;
 	}
 	explain_listeners(c, &q, out);
+	if (explain_is_connect(&q) && !q.websocket) {
+		fprintf(out, "result: refused with 501: this gateway is no forward proxy\n");
+		return 0;
+	}
 	if ((r = route_find(c, q.authority, q.path)) == NULL) {
 		fprintf(out, "route: none\nresult: refused with 404\n");
 		return 0;

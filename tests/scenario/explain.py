@@ -97,7 +97,8 @@ def test_explain_tells_what_the_daemon_does(t):
         if scheme == "ws":
             head = handshake_head(path, fields, host).replace(b"GET", method.encode(), 1)
         else:
-            head = request_head(method, path, fields, host)
+            # the target of CONNECT is an authority (RFC 9112, 3.2.3)
+            head = request_head(method, f"{host}:80" if method == "CONNECT" else path, fields, host)
         conn.send(head)
         if host == HOST and path.startswith(("/chat", "/pages")):
             served = explained(t, text, f"{method} {scheme}://{host}{path}", *([origin] if origin else []))
@@ -118,6 +119,8 @@ def test_explain_tells_what_the_daemon_does(t):
         ("GET", "ws", HOST, "/chat", None),
         ("POST", "ws", HOST, "/chat", f"https://{HOST}"),
         ("GET", "http", HOST, "/chat", None),
+        ("CONNECT", "http", HOST, "/pages/x", None),
+        ("CONNECT", "http", "other.example", "/chat", None),
         ("GET", "http", HOST, "/pages/x", None),
         ("GET", "ws", HOST, "/pages/x", None),
         ("GET", "ws", "other.example", "/chat", None),
@@ -145,6 +148,13 @@ def test_explain_of_an_ordinary_request_tells_of_the_handshake_too(t):
     got = explained(t, text, "GET wss://other.example/files/a.txt")
     contains(got["result"], "no WebSocket is served")
     assert "as a WebSocket" not in explained(t, text, "GET https://other.example/files/a.txt")
+
+
+def test_explain_takes_the_handshake_of_http2(t):
+    text = ini(t, Listener(t))
+    equal(explained(t, text, "CONNECT wss://other.example/echo")["result"], "served")
+    got = explained(t, text, f"CONNECT wss://{HOST}/chat", "https://evil.example")
+    equal(got["result"], "refused with 403")
 
 
 def test_explain_refuses_what_is_no_request(t):
