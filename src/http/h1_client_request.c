@@ -152,6 +152,7 @@ h1_client_start(struct loop *loop, int fd, const struct h1_request *r, uint64_t 
 		loop_object_free_later(loop, h1c);
 		return NULL;
 	}
+	transport_may_widen(&h1c->t);
 	return h1c_begin(h1c, r, response_timeout_ms, why);
 }
 

@@ -282,6 +282,7 @@ raw_client_start(
 		return NULL;
 	}
 	transport_read_on(&rc->t);
+	transport_may_widen(&rc->t);
 	if (packets)
 		rc->packet_max = (uint32_t)transport_set_packets(&rc->t, RAW_PACKET_MAX);
 	return &rc->s;

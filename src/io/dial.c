@@ -214,7 +214,7 @@ dial_retry_later(struct dial *d)
 static int
 dial_socket(struct dial *d)
 {
-	int family = d->v[d->i].ss.ss_family, on = 1, room = LOOP_SCRATCH;
+	int family = d->v[d->i].ss.ss_family, on = 1;
 
 	if (d->fd != -1)
 		return 0; /* a retry */
@@ -223,9 +223,6 @@ dial_socket(struct dial *d)
 		return -1;
 	if (family != AF_UNIX)
 		setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	else if (!d->packets)
-		/* A read's worth goes in with one call; by default a rest of it would have to wait. */
-		setsockopt(d->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	return 0;
 }
 

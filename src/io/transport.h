@@ -56,6 +56,7 @@ struct transport {
 	bool broken : 1;	/* the owner knows: by `failed` or by IO_ERROR */
 	bool read_on : 1;	/* see transport_read_on */
 	bool unwritable : 1, was_reset : 1;	/* of read_on: a write has failed; and met a reset */
+	bool narrow : 1;	/* see transport_may_widen */
 };
 
 /* Two of them for each forwarded WebSocket. */
@@ -175,6 +176,16 @@ static inline void
 transport_read_on(struct transport *t)
 {
 	t->read_on = true;
+}
+
+/*
+ * Its send buffer may be made as large as a read when bytes are refused for the first time (an application's socket, of
+ * which the kernel's memory is no worry).  Costs nothing until then; nothing for TCP.
+ */
+static inline void
+transport_may_widen(struct transport *t)
+{
+	t->narrow = true;
 }
 
 /* Declare the connection broken (err is an errno): `failed` comes from the loop. */

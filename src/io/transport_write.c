@@ -68,6 +68,23 @@ transport_send(struct transport *t, const struct iovec *iov, int n, int more)
 	return sent == -1 && transport_is_refusal(t) ? 0 : sent;
 }
 
+/*
+ * The kernel has refused bytes for the first time.  By default a Unix socket takes less than a read brings, and each time
+ * the rest would have to wait; TCP finds its size by itself.
+ */
+static bool
+transport_widen(struct transport *t)
+{
+	int family, room = LOOP_SCRATCH;
+	socklen_t n = sizeof(family);
+
+	t->narrow = false;
+	return getsockopt(t->fd, SOL_SOCKET, SO_DOMAIN, &family, &n) == 0 && family == AF_UNIX &&
+	    setsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0;
+}
+
+static bool transport_flush(struct transport *t);
+
 /* Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once. */
 static int
 transport_put(struct transport *t, const struct iovec *iov, int n, int more)
@@ -92,8 +109,9 @@ transport_put(struct transport *t, const struct iovec *iov, int n, int more)
 			return -1;
 		}
 	}
-	if (t->q != NULL)
-		transport_update(t);
+	if (t->narrow && t->q != NULL && transport_widen(t) && !transport_flush(t))
+		return -1;
+	transport_update(t);
 	return 0;
 }
 

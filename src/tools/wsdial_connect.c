@@ -498,6 +498,7 @@ wsdial_connect_on_fd(struct wsdial_connect *wc, int fd)
 		return;
 	}
 	wc->has_transport = true;
+	transport_may_widen(&wc->t);
 	if (!o->url.tls)
 		wsdial_connect_request(wc, wc->http == WSDIAL_HTTP_2);
 }
