@@ -39,6 +39,7 @@ struct h1_http {
 	bool started; /* bytes of the next head came */
 	bool keep_alive, is_head, is_websocket, minor0;
 	bool responded, response_done, no_body, released, next_wanted;
+	bool expects;  /* 100 (Continue) is awaited: the body may never come */
 	bool flushing; /* the end of a response waits for the client to take it */
 };
 

@@ -134,6 +134,7 @@ h1_request(struct h1_server *h1c, const char *p, size_t n)
 	h->body_left = head.body == HTTP_BODY_LENGTH ? head.content_length : 0;
 	if (h->body == HTTP_BODY_LENGTH && h->body_left == 0)
 		h->body = HTTP_BODY_NONE;
+	h->expects = head.expect_continue && h->body != HTTP_BODY_NONE;
 	http1_chunked_init(&h->chunked);
 	buf_clear(&h->trailers);
 	h->responded = h->response_done = h->no_body = h->released = false;
@@ -198,6 +199,7 @@ h1_feed_body(struct h1_server *h1c, uint8_t *p, size_t n)
 	struct span data;
 	size_t used;
 
+	h->expects = false;
 	if (h->body == HTTP_BODY_LENGTH) {
 		used = n < h->body_left ? n : (size_t)h->body_left;
 		h->body_left -= used;

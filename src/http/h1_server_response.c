@@ -133,8 +133,12 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 	if (h1c->s.carrier_state != H1_REQUEST || h->responded)
 		return -1;
 	h->responded = true;
-	/* Bytes behind a refused handshake were meant as frames, never as a request. */
-	if (r->close || h1_body_too_long(h) || (h->is_websocket && h->stash.n > 0) ||
+	/*
+	 * Bytes behind a refused handshake were meant as frames, never as a request.  Whether a body comes that was to
+	 * wait for 100 (Continue), or the next request in its place, cannot be told (RFC 9110 10.1.1).
+	 */
+	if (r->close || h1_body_too_long(h) || (h->expects && h->stash.n == 0) ||
+	    (h->is_websocket && h->stash.n > 0) ||
 	    h1c->c.retired || h1c->s.carrier_eof)
 		h->keep_alive = false;
 	if (h1_put_status(&h->out, r->status, reason) == -1 ||
@@ -164,6 +168,7 @@ h1_op_inform(struct stream *s, unsigned status, const struct http_field *field, 
 
 	if (h1c->s.carrier_state != H1_REQUEST || h1c->http->responded || h1c->http->minor0)
 		return -1;
+	h1c->http->expects &= status != 100;
 	buf_init(&b, HTTP1_MAX_HEAD + 4096);
 	if (buf_printf(&b, "HTTP/1.1 %u %s\r\n", status, reply_reason(status)) == 0 &&
 	    h1_put_end_to_end(&b, field, n_fields) != -1 && buf_append(&b, "\r\n", 2) == 0) {
