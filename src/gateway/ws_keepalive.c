@@ -194,10 +194,14 @@ ws_close_timeout(struct ws *w)
 {
 	bool client_waits = (w->client.flags & LEG_CLOSE_CAME) != 0 &&
 	    (w->client.flags & LEG_CLOSE_SENT) == 0;
+	bool told;
 
 	if (client_waits && ws_at_boundary(w, &w->client))
 		ws_send_close(w, &w->client, WS_CLOSE_BACKEND, NULL, 0);
-	ws_finish(w, !ws_close_done(w));
+	/* What the kernel has may be on its way to a slow client yet: a reset would take it away, our Close too. */
+	told = (w->client.flags & LEG_CLOSE_SENT) != 0 && w->client.s != NULL &&
+	    stream_queued(w->client.s) == 0;
+	ws_finish(w, !told && !ws_close_done(w));
 }
 
 void

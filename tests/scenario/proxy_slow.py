@@ -5,7 +5,8 @@ import socket
 import threading
 
 from harness import FACTOR, alone, equal, flavours, wait
-from wire import BINARY, WebSocket, connect, open_ws, request_head
+from wire import (BINARY, Listener, WebSocket, answer_101, check_101, connect, handshake_head, open_ws,
+                  request_head)
 
 
 def ini(t, backend, listen="", route="/*"):
@@ -75,6 +76,22 @@ def test_slow_a_held_body_with_pipelined_requests_behind_it(t):
     for _ in range(4):
         equal(client.read_response().status, 502)
     equal([line["path"] for line in daemon.access(4)], ["/a", "/b", "/b", "/b"])
+
+
+def test_slow_a_body_that_waits_for_continue_may_never_come(t):
+    """Refused, a client may leave its body out: nothing behind it is taken for a body, or for a request."""
+    daemon = t.daemon(ini(t, f"unix:{t.tmp}/nobody"), access=True)
+    client = connect(t, t.tmp / "front.sock")
+    client.send(request_head("POST", "/a", [("Content-Length", 5), ("Expect", "100-continue")]))
+    response = client.read_response()
+    equal((response.status, response.tokens("Connection")), (502, ["close"]))
+    client.send_as_far_as_possible(request_head("GET", "/b"))
+    client.expect_end()
+    client = connect(t, t.tmp / "front.sock")  # one that does not wait has said what it has to say
+    client.send(request_head("POST", "/c", [("Content-Length", 5), ("Expect", "100-continue")]) + b"hello")
+    equal(client.read_response().tokens("Connection"), [])
+    equal(client.request("GET", "/d").status, 502)
+    equal([line["path"] for line in daemon.access(3)], ["/a", "/c", "/d"])
 
 
 def linger_is_over(t):
@@ -162,6 +179,27 @@ def test_slow_a_websocket_reads_what_it_was_sent_before_its_close(t):
     client.expect_message(BINARY, bytes(SIZE))
     client.expect_close(1000)
     client.expect_end()
+
+
+def test_slow_a_close_that_is_on_its_way_is_not_taken_back(t):
+    """The application says a lot and closes; the client takes longer to read it than its Close is waited for."""
+    listener = Listener(t, "unix")
+    daemon = t.daemon(
+        "[listen main]\nAddress=127.0.0.1:0\n[websocket]\nCloseTimeout=1s\n"
+        f"[route ws]\nPath=/ws\nAction=forward\nBackend=app\n[backend app]\nAddress={listener.address}\n",
+        access=True,
+    )
+    client = connect(t, daemon.port("main"), receive_buffer=4096, kind=WebSocket)
+    client.send(handshake_head("/ws"))
+    app = listener.accept_request()
+    answer_101(app)
+    check_101(client.read_response())
+    app.binary(bytes(40_000))
+    app.send_close(1000, "done")
+    equal(daemon.access()[0]["close_code"], 1000)  # its end, for the gateway
+    client.expect_message(BINARY, bytes(40_000))
+    client.expect_close(1000, "done")
+    client.expect_end(reset=False)
 
 
 @alone
