@@ -215,7 +215,7 @@ typedef void config_report_fn(void *arg, bool is_error, const char *line);
  * Read FILE, then each .ini file in FILE.d, then the sets, and check it all.  A new snapshot
  * with one reference, or NULL after every error was reported (at least one).
  * Warnings are reported too.  Checks that need the file system (certificates readable and
- * matching is io/'s: see tls_ctx_check; DocumentRoot is a readable folder) are part of it but
+ * matching is io/'s: see tls_ctx_new; DocumentRoot is a readable folder) are part of it but
  * for TLS.
  */
 struct config *config_load(const char *path, const struct config_set *sets, size_t n_sets,

@@ -12,7 +12,6 @@
 
 #include "config/keys.h"
 #include "config/scan_name.h"
-#include "config/value.h"
 
 struct scan {
 	struct config_sources *tree; /* borrowed, all of them */

@@ -9,7 +9,6 @@
 #include "base/addr.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "config/accept.h"
 #include "config/config.h"
 #include "config/origin_value.h"
 

@@ -8,7 +8,6 @@
  */
 #include <string.h>
 
-#include "base/mem.h"
 #include "codec/ws_mask.h"
 #include "codec/ws_whole.h"
 #include "gateway/ws_int.h"

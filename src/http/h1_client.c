@@ -23,7 +23,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "http/h1_client_int.h"
 #include "http/h1_trailers.h"
 

@@ -52,7 +52,7 @@ struct h1_exchange {
 	char accept[WS_ACCEPT_N + 1]; /* what the 101 must have */
 };
 
-/* Of keep_s; more than that is as good as the most. */
+/* Of carrier_keep_s; more than that is as good as the most. */
 #define KEEP_UNSAID 255
 
 struct h1_client {

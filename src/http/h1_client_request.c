@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "http/h1_client_int.h"
 #include "http/h1_trailers.h"
 

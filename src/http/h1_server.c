@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "http/h1_server_int.h"
 
 static void h1_on_timer(struct loop_timer *t);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "base/clock.h"
 #include "http/h1_server_int.h"
 #include "http/h1_trailers.h"
 #include "http/reply.h"

@@ -16,7 +16,6 @@
 #include <time.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "http/h2_int.h"
 #include "http/h2_mem.h"
 

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "http/h2_int.h"
-#include "http/reply.h"
 
 /* A WebSocket's window grows to its route's BufferLimit, up to this. */
 #define H2_STREAM_WINDOW_MAX (16 << 20)

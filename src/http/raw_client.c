@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "http/raw_client.h"
 #include "io/transport.h"
 

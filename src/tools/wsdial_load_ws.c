@@ -16,7 +16,6 @@
 #include "codec/ws_msg.h"
 #include "io/loop.h"
 #include "tools/wsdial_load.h"
-#include "tools/wsdial_out.h"
 #include "tools/wsdial_trace.h"
 
 /* Frames for one write, unless a single one is longer. */

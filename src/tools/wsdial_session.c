@@ -17,7 +17,6 @@
 
 #include "base/mem.h"
 #include "codec/ws_mask.h"
-#include "tools/wsdial_out.h"
 #include "tools/wsdial_session_int.h"
 #include "tools/wsdial_trace.h"
 

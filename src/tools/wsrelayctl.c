@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/num.h"
 #include "config/config.h"
 #include "tools/wsdial_escape.h"
 #include "tools/wsrelayctl_call.h"

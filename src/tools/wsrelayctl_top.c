@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/num.h"
 #include "codec/json.h"
 #include "tools/wsrelayctl_rates.h"

@@ -7,7 +7,6 @@
  * \xNN is undone; wsrelayctl's table of it must be printable.  As JSON it must be one line of
  * valid UTF-8 whose quotes are balanced, and whose first text comes back.
  */
-#include "base/mem.h"
 #include "codec/ws_utf8.h"
 #include "daemon/admin_write.h"
 #include "oracle.h"

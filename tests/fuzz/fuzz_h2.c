@@ -3,7 +3,7 @@
  * send, and what a user of its streams may do, in any order.
  *
  * Input: a byte whose lowest bit says whether the preface is left out, then operations: a byte
- * that says which, and its arguments (see h2_operation).  Oracles: the rules of the seam
+ * that says which, and its arguments (see operation).  Oracles: the rules of the seam
  * (http/stream.h) as seen by the user, and of what comes out: whole frames, SETTINGS first, none
  * larger than 16 KiB, no stream that the client did not open, no HEADERS or DATA behind
  * END_STREAM or RST_STREAM, no DATA past the client's windows.
@@ -14,7 +14,6 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "config/config.h"
 #include "http/http_server.h"
 #include "http/reply.h"

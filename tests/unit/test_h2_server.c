@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "http/http_server.h"
-#include "http/reply.h"
 #include "unit_config.h"
 #include "unit_io.h"
 

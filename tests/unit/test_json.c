@@ -1,5 +1,4 @@
 /* Unit tests of src/codec/json.c: what is written is always valid JSON. */
-#include "base/mem.h"
 #include "codec/json.h"
 #include "unit.h"
 

@@ -3,7 +3,6 @@
  * Close 1008.  The clock is the real one: what has passed is compared with the time that went by.
  */
 #include "base/mem.h"
-#include "gateway/ws.h"
 #include "unit_ws.h"
 
 static uint64_t begun_ms;
