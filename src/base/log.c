@@ -120,6 +120,15 @@ log_reopen(struct log *log)
 	return rc;
 }
 
+void
+log_give(struct log *log, uid_t uid, gid_t gid)
+{
+	/* Where that fails it is told when the file is opened again. */
+	if (log->target->kind == LOG_K_FILE && log->target->made &&
+	    fchown(log->target->fd, uid, gid) == -1)
+		log->target->made = false;
+}
+
 bool
 log_on(const struct log *log, enum log_level level)
 {

@@ -6,6 +6,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <sys/types.h>
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +49,12 @@ void log_set(struct log *log, enum log_level level, enum log_format format);
  */
 int log_set_target(struct log *log, const char *target);
 int log_reopen(struct log *log);
+
+/*
+ * Before the first thread: the log's file goes to this user and group, who have to open it again later, if the log has made
+ * it.  One that was there, or to which a link led, is left as it is: who could have put it there must not be given it.
+ */
+void log_give(struct log *log, uid_t uid, gid_t gid);
 
 /* False too when log is NULL or its target is "off". */
 bool log_on(const struct log *log, enum log_level level);

@@ -40,6 +40,7 @@ struct log_target {
 	bool stalled;	/* the last line had to be dropped */
 	bool journal;	/* stderr is the journal's stream */
 	bool torn;	/* the last line is there in part only */
+	bool made;	/* the file was not there before, nor anything else by its name */
 	unsigned refs;	/* under the log's lock: the log, and a write that is under way */
 };
 

@@ -49,13 +49,17 @@ log_can_block(int fd)
 static int
 log_target_open_file(struct log_target *t, const char *path)
 {
+	/* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	int saved;
 
 	t->path = mem_strdup(path);
 	if (t->path == NULL)
 		return -1;
-	/* O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
-	t->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	t->fd = open(path, flags | O_EXCL, 0640);
+	t->made = t->fd != -1;
+	if (t->fd == -1 && errno == EEXIST)
+		t->fd = open(path, flags, 0640);
 	if (t->fd == -1) {
 		saved = errno;
 		mem_free(t->path);

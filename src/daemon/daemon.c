@@ -183,6 +183,8 @@ daemon_prepare(struct daemon *d)
 	    admin_prepare(d->admin, d->config, daemon_report, NULL) == -1)
 		return EXIT_SYSTEM;
 	admin_commit(d->admin);
+	privileges_give_log(&d->config->server, d->log);
+	privileges_give_log(&d->config->server, d->access);
 	if (privileges_drop(&d->config->server, err, sizeof(err)) == -1) {
 		fprintf(stderr, "wsrelayd: %s\n", err);
 		return EXIT_SYSTEM;

@@ -97,6 +97,19 @@ privileges_future_group(const struct config_server *s)
 	return (int)gid;
 }
 
+void
+privileges_give_log(const struct config_server *s, struct log *log)
+{
+	const char *name;
+	char err[400];
+	uid_t uid;
+	gid_t gid;
+
+	if (geteuid() == 0 && (s->user != NULL || s->group != NULL) &&
+	    privileges_look_up(s, &uid, &gid, &name, err, sizeof(err)) == 0)
+		log_give(log, uid, gid);
+}
+
 int
 privileges_drop(const struct config_server *s, char *err, size_t size)
 {

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "config/config.h"
 
 /* Raise the limit on open files to its hard limit; the limit in force. */
@@ -15,6 +16,9 @@ int privileges_check(const struct config_server *s, config_report_fn *report, vo
 
 /* The group that privileges_drop will take on; -1: it will change nothing. */
 int privileges_future_group(const struct config_server *s);
+
+/* Give the file that a log has made, as root, to whom privileges_drop will turn into. */
+void privileges_give_log(const struct config_server *s, struct log *log);
 
 /*
  * Take on User and Group when started as root, with the user's own supplementary groups only. 0, or -1 with err: no such user,

@@ -580,6 +580,30 @@ def test_running_as_root_takes_on_user_and_group(t):
         ws.finish()
 
 
+def test_running_logs_that_root_has_made_can_be_opened_again(t):
+    """They belong to the user that the daemon turns into; what was there before is given to nobody."""
+    t.need_root()
+    nobody = pwd.getpwnam("nobody")
+    logs = t.tmp / "logs"
+    logs.mkdir()
+    other = t.tmp / "other"
+    other.write_text("")
+    (logs / "access").symlink_to(other)
+    (logs / "old").write_text("")
+    for target in ("new", "old"):
+        daemon = t.daemon(
+            f"[server]\nUser=nobody\nAccessLog={logs}/access\nLogTarget={logs}/{target}\n{INI}", ready=False
+        )
+        log = logs / target
+        t.wait(lambda: log.exists() and "is ready" in log.read_text(), what="the log file")
+        daemon.signal(signal.SIGUSR1)
+        t.wait(lambda: f"AccessLog={logs}/access: Permission denied" in log.read_text(), what="what becomes of the link")
+        equal(f"LogTarget={logs}/{target}: Permission denied" in log.read_text(), target == "old")
+        equal(log.stat().st_uid, nobody.pw_uid if target == "new" else 0)
+        equal(other.stat().st_uid, 0)
+        daemon.stop()
+
+
 def test_running_unknown_user_is_refused(t):
     t.need_root()
     for key in ("User", "Group"):
