@@ -377,7 +377,7 @@ tls_handshake(struct tls *t)
 }
 
 enum tls_status
-tls_read(struct tls *t, void *p, size_t size, size_t *n)
+tls_read(struct tls *t, void *p, size_t size, size_t *n, bool ask)
 {
 	enum tls_status st = TLS_OK;
 	size_t got;
@@ -385,6 +385,7 @@ tls_read(struct tls *t, void *p, size_t size, size_t *n)
 
 	*n = 0;
 	tls_begin(t, size + TLS_READ_SLACK);
+	t->worker->drained = !ask;
 	t->pending = false;
 	if (t->ended != TLS_OK)
 		return t->ended;

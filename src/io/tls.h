@@ -91,9 +91,10 @@ enum tls_status {
 enum tls_status tls_handshake(struct tls *t);	/* TLS_OK: data may have come with it, see tls_pending */
 /*
  * TLS_OK: 1 <= *n <= size.  Takes record after record until p is full or the socket is empty; an end or an error
- * that stands behind data is told by the next call (tls_pending is true until then).
+ * that stands behind data is told by the next call (tls_pending is true until then).  ask: false where the socket is
+ * known to be empty: only what OpenSSL holds is read, and tls_left says TLS_LEFT_SOME, which means nothing then.
  */
-enum tls_status tls_read(struct tls *t, void *p, size_t size, size_t *n);
+enum tls_status tls_read(struct tls *t, void *p, size_t size, size_t *n, bool ask);
 /* All of iov is encrypted, small pieces gathered into full records; TLS_OK or TLS_ERROR. */
 enum tls_status tls_write(struct tls *t, const struct iovec *iov, int n_iov);
 /* The same with close_notify behind it: both are taken with one tls_out. */

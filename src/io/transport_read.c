@@ -76,7 +76,9 @@ transport_on_readable(struct transport *t)
 static enum io_status
 transport_read_tls(struct transport *t, void *p, size_t size, size_t *n, const char **why)
 {
-	enum tls_status st = tls_read(t->tls, p, size, n);
+	/* What came with the end of a handshake, or was left over: the kernel has no more of it. */
+	bool ask = t->more || !tls_pending(t->tls);
+	enum tls_status st = tls_read(t->tls, p, size, n, ask);
 
 	transport_note_left(t, tls_left(t->tls));
 	if (transport_put_tls(t) == -1 && st == TLS_OK)

@@ -484,6 +484,33 @@ START_TEST(tls_pending_tells_what_a_small_read_left)
 }
 END_TEST
 
+START_TEST(tls_read_does_not_ask_a_socket_that_is_known_to_be_empty)
+{
+	struct tls_ctx *c = ut_plain_ctx();
+	SSL_CTX *x = ut_client_ctx();
+	struct ut_conn k;
+	char got[64];
+	size_t n;
+
+	ut_conn_up(&k, c, x);
+	ck_assert_int_eq(SSL_write(k.c, "0123456789", 10), 10);
+	ck_assert_int_eq(ut_server_read(&k, got, 4, &n), TLS_OK);
+	ck_assert_int_eq(SSL_write(k.c, "more", 4), 4);
+	ck_assert_int_eq(tls_read(k.t, got, sizeof(got), &n, false), TLS_OK);
+	ck_assert_uint_eq(n, 6);
+	ck_assert(!tls_pending(k.t));
+	ck_assert_int_eq(tls_left(k.t), TLS_LEFT_SOME);
+	ck_assert_int_eq(tls_read(k.t, got, sizeof(got), &n, false), TLS_AGAIN);
+	ck_assert_int_eq(tls_left(k.t), TLS_LEFT_SOME);
+	ck_assert_int_eq(ut_server_read(&k, got, sizeof(got), &n), TLS_OK);
+	ck_assert_uint_eq(n, 4);
+	ck_assert_mem_eq(got, "more", 4);
+	ut_conn_close(&k);
+	SSL_CTX_free(x);
+	tls_ctx_unref(c);
+}
+END_TEST
+
 START_TEST(tls_keeps_data_that_came_with_the_handshake)
 {
 	struct tls_ctx *c = ut_plain_ctx();
@@ -706,6 +733,7 @@ main(void)
 		tls_write_past_the_maximum_is_an_error,
 		tls_survives_a_failing_allocation_of_its_buffer,
 		tls_pending_tells_what_a_small_read_left,
+		tls_read_does_not_ask_a_socket_that_is_known_to_be_empty,
 		tls_keeps_data_that_came_with_the_handshake,
 		tls_partial_record_is_not_pending,
 		tls_interleaves_connections_on_one_worker,

@@ -364,7 +364,7 @@ ut_server_handshake(struct ut_conn *k)
 enum tls_status
 ut_server_read(struct ut_conn *k, void *p, size_t size, size_t *n)
 {
-	enum tls_status st = tls_read(k->t, p, size, n);
+	enum tls_status st = tls_read(k->t, p, size, n, true);
 
 	ut_conn_send(k);
 	return st;
