@@ -54,8 +54,12 @@ poller_take(struct poller *p, int timeout_ms)
 	struct epoll_event v[POLLER_BATCH];
 	int n = epoll_wait(p->fd, v, POLLER_BATCH, timeout_ms);
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		/* Of many sockets the next one's owner is not in the cache. */
+		if (i + 1 < n)
+			__builtin_prefetch(v[i + 1].data.ptr);
 		p->events(v[i].data.ptr, v[i].events);
+	}
 	return n;
 }
 

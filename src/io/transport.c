@@ -194,6 +194,14 @@ transport_on_events(void *arg, uint32_t events)
 	/* Closed by what another of the same batch has done. */
 	if (t->fd == -1 || t->broken)
 		return;
+	/* What nearly all of them are. */
+	if (events == EPOLLIN && t->again == 0 && t->err == 0 && !t->out_told) {
+		t->more = true;
+		transport_on_readable(t);
+		if (t->err != 0 && t->fd != -1)
+			transport_fail(t, strerror(t->err));
+		return;
+	}
 	if ((events & ~(uint32_t)EPOLLOUT) != 0)
 		t->more = true;
 	if ((events & (POLLER_END | POLLER_MARK)) != 0)
