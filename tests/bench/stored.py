@@ -56,11 +56,12 @@ def result_of(stored, row):
 
 
 def load(paths):
-    """A row that is in several is taken from the last; the circumstances are those of the first."""
+    """A row that is in several is taken from the last; the circumstances are those of the first, the versions of all."""
     every = [json.loads(read(path)) for path in paths]
+    versions = {name: version for one in every for name, version in one["facts"]["versions"].items()}
     stored, parts = {}, {}
     for one in every:
         stored.update({row["id"]: row for row in one["rows"]})
         parts.update(one["parts"])
     results = [result_of(stored[row.id], row) for row in rows.all_rows() if row.id in stored]
-    return Found(results, every[0]["facts"], [line for one in every for line in one["said"]], parts)
+    return Found(results, every[0]["facts"] | {"versions": versions}, [line for one in every for line in one["said"]], parts)
