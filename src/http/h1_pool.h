@@ -13,7 +13,7 @@
 #include "base/addr.h"
 #include "http/h1_client.h"
 
-#define H1_POOL_PER_ADDRESS 64
+#define H1_POOL_PER_ADDRESS 256
 #define H1_POOL_MAX 1024
 #define H1_POOL_IDLE_MS 4000
 #define H1_POOL_IDLE_MAX_MS 60000

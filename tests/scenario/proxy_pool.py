@@ -65,6 +65,42 @@ class Slow(Listener):
                 pass
 
 
+class AllAtOnce(Slow):
+    """Answers when all of so many requests are there."""
+
+    def __init__(self, t, n):
+        self.all = threading.Barrier(n)
+        super().__init__(t)
+
+    def serve(self, sock):
+        sock.settimeout(None)
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = sock.recv(65536)
+                if not more:
+                    sock.close()
+                    return
+                data += more
+            data = b""
+            self.all.wait(60)
+            sock.sendall(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=60\r\n\r\n", 1))
+
+
+def test_pool_keeps_what_many_clients_need_at_once(t):
+    n = 150
+    backend = AllAtOnce(t, n)
+    daemon = t.daemon(ini(backend.address, server="Workers=1"))
+    port = daemon.port("main")
+    clients = [connect(t, port) for _ in range(n)]
+    for _ in range(4):
+        for client in clients:
+            client.send(request_head(target="/"))
+        for client in clients:
+            equal(client.read_response().body, b"ok")
+    equal(backend.total, n)
+
+
 def test_pool_counts_in_max_connections(t):
     backend = Slow(t)
     daemon = t.daemon(ini(backend.address, backend="MaxConnections=3", server="Workers=1"))
