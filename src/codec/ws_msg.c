@@ -273,6 +273,8 @@ reader_next_head(struct ws_reader *r, const struct ws_rules *rules, uint8_t *p, 
 	reader_hold(r, p, n, ev);
 }
 
+static const char reader_half_character[] = "text ends inside a character";
+
 /* How many of p[0..n), payload of a checked text, are valid from r->utf8 on; moves it. */
 static size_t
 reader_check_text(struct ws_reader *r, const struct ws_rules *rules, const uint8_t *p, size_t n)
@@ -290,6 +292,26 @@ reader_check_text(struct ws_reader *r, const struct ws_rules *rules, const uint8
 			break;
 	r->utf8 = before;
 	return i;
+}
+
+/*
+ * The same, at the end of the message too (RFC 6455 8.1): 0 with *why when the text cannot go on
+ * with p[0].  The last byte of one that ends inside a character is held back: with it, what is
+ * handed on would be a whole message.
+ */
+static size_t
+reader_take_text(struct ws_reader *r, const struct ws_rules *rules, const uint8_t *p, size_t n,
+    const char **why)
+{
+	uint8_t before = r->utf8;
+	size_t k = reader_check_text(r, rules, p, n);
+
+	*why = "text is not UTF-8";
+	if (k != r->left || (r->first & WS_BIT_FIN) == 0 || r->utf8 == WS_UTF8_START)
+		return k;
+	*why = reader_half_character;
+	r->utf8 = before;
+	return k == 1 ? 0 : reader_check_text(r, rules, p, k - 1);
 }
 
 /* In a data frame: ev->frame again for a caller whose event is a new one. */
@@ -311,15 +333,15 @@ reader_next_payload(struct ws_reader *r, const struct ws_rules *rules, uint8_t *
     size_t *used, struct ws_event *ev)
 {
 	bool check = rules->check_utf8 && r->opcode == WS_TEXT && !r->compressed;
+	const char *why;
 
 	if (r->left != 0) {
 		size_t k = r->left < n ? (size_t)r->left : n;
 
 		if (n == 0)
 			return;
-		if (check && (k = reader_check_text(r, rules, p, k)) == 0) {
-			/* RFC 6455 8.1 */
-			reader_bad(r, ev, WS_CLOSE_NOT_UTF8, "text is not UTF-8");
+		if (check && (k = reader_take_text(r, rules, p, k, &why)) == 0) {
+			reader_bad(r, ev, WS_CLOSE_NOT_UTF8, why);
 			return;
 		}
 		reader_fill_frame(r, rules, &ev->frame);
@@ -332,7 +354,7 @@ reader_next_payload(struct ws_reader *r, const struct ws_rules *rules, uint8_t *
 	}
 	ev->message_end = (r->first & WS_BIT_FIN) != 0;
 	if (check && ev->message_end && r->utf8 != WS_UTF8_START) {
-		reader_bad(r, ev, WS_CLOSE_NOT_UTF8, "text ends inside a character"); /* 8.1 */
+		reader_bad(r, ev, WS_CLOSE_NOT_UTF8, reader_half_character); /* 8.1 */
 		return;
 	}
 	reader_fill_frame(r, rules, &ev->frame);

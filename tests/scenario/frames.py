@@ -465,6 +465,23 @@ def test_frames_bad_utf8_fails_with_1007(t):
             raise AssertionError(f"{name}: {error}") from None
 
 
+def test_frames_text_cut_inside_a_character_is_no_message(t):
+    """In however many reads it comes, what is sent on of it never ends like a whole message."""
+    port = t.daemon(INI).port("main")
+    for text in CUT_TEXTS:
+        text = b"ab" + text
+        for n in range(1, len(text)):
+            ws = open_ws(t, port)
+            data = ws.frame(TEXT, text)
+            ws.send(data[: n - len(text)])
+            got = ws.recv_frame()  # the first read is over
+            equal((got.opcode, got.fin, got.payload), (TEXT, False, text[:n]))
+            ws.send(data[n - len(text) :])
+            while (got := ws.recv_frame()).opcode != CLOSE:
+                equal((got.opcode, got.fin), (CONT, False))
+            equal(got.code, 1007)
+
+
 def test_frames_bad_utf8_fails_at_its_first_byte(t):
     port = t.daemon(INI).port("main")
     for good, bad in (

@@ -454,7 +454,11 @@ START_TEST(ws_msg_refuses_text_at_its_first_bad_byte)
 		{ &msg_client, "8104 \"ab\" ff \"c\"", "<8104 D\"ab\"BAD 1007" },
 		{ &msg_client, "8103 ff\"ab\"", "<8103BAD 1007" },
 		{ &msg_client, "8105 \"a\" eda080 \"b\"", "<8105 D\"a\\xed\"BAD 1007" },
-		{ &msg_client, "8102 \"a\" c3", "<8102 D\"a\\xc3\"BAD 1007" }, /* cut off */
+		/* cut off: what is handed on is never a whole message */
+		{ &msg_client, "8102 \"a\" c3", "<8102 D\"a\"BAD 1007" },
+		{ &msg_client, "8101 c3", "<8101BAD 1007" },
+		{ &msg_client, "8104 \"a\" f09080", "<8104 D\"a\\xf0\\x90\"BAD 1007" },
+		{ &msg_client, "0101 c3 8001 c3", "<0101 D\"\\xc3\" .><8001BAD 1007" },
 		{ &msg_client, "0102 \"a\" c3 8000", "<0102 D\"a\\xc3\" .><8000BAD 1007" },
 		/* a character may be cut by frames, with a control frame between */
 		{ &msg_client, "0101 e6 8901 ff 0001 bc 8001 a2",
