@@ -86,8 +86,16 @@ main_dump(const struct daemon_options *o)
 	return ret;
 }
 
-int
-main(int argc, char **argv)
+/* What the command line asks for. */
+struct main_asked {
+	struct daemon_options o;
+	enum { MAIN_RUN, MAIN_TEST, MAIN_DUMP, MAIN_EXPLAIN, MAIN_VERSION, MAIN_HELP } what;
+	const char *request, *origin; /* with MAIN_EXPLAIN; origin may be NULL */
+};
+
+/* 0, or -1 after it was said what is wrong.  sets has room for argc of them. */
+static int
+main_parse(struct main_asked *a, struct config_set *sets, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
@@ -99,61 +107,81 @@ main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct daemon_options o = { .config_path = SYSCONFDIR "/wsrelayd/wsrelayd.ini" };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:ts:Vh", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			a->o.config_path = optarg;
+			break;
+		case 't':
+			a->what = MAIN_TEST;
+			break;
+		case 'D':
+			a->what = MAIN_DUMP;
+			break;
+		case 'E':
+			a->what = MAIN_EXPLAIN;
+			a->request = optarg;
+			break;
+		case 's':
+			sets[a->o.n_sets++].text = optarg;
+			break;
+		case 'V':
+			a->what = MAIN_VERSION;
+			return 0;
+		case 'h':
+			a->what = MAIN_HELP;
+			return 0;
+		default:
+			main_usage(stderr);
+			return -1;
+		}
+	}
+	if (a->what == MAIN_EXPLAIN && optind < argc)
+		a->origin = argv[optind++];
+	if (optind == argc)
+		return 0;
+	fprintf(stderr, "wsrelayd: unexpected argument: %s\n", argv[optind]);
+	return -1;
+}
+
+static int
+main_do(const struct main_asked *a)
+{
+	switch (a->what) {
+	case MAIN_RUN:
+		break;
+	case MAIN_TEST:
+		return daemon_test(&a->o);
+	case MAIN_DUMP:
+		return main_dump(&a->o);
+	case MAIN_EXPLAIN:
+		return main_explain(&a->o, a->request, a->origin);
+	case MAIN_VERSION:
+		main_version();
+		return 0;
+	case MAIN_HELP:
+		main_usage(stdout);
+		return 0;
+	}
+	return daemon_run(&a->o);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct main_asked asked = { .o.config_path = SYSCONFDIR "/wsrelayd/wsrelayd.ini" };
 	struct config_set *sets = mem_zalloc((size_t)argc * sizeof(*sets));
-	const char *request = NULL, *origin = NULL;
-	enum { RUN, TEST, DUMP, EXPLAIN } what = RUN;
-	int c, ret;
+	int ret;
 
 	/* Freed blocks of queues are soon wanted again: giving each back to the kernel costs more than it saves. */
 	mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	if (sets == NULL)
 		return EXIT_INTERNAL;
-	o.sets = sets;
-	while ((c = getopt_long(argc, argv, "c:ts:Vh", options, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			o.config_path = optarg;
-			break;
-		case 't':
-			what = TEST;
-			break;
-		case 'D':
-			what = DUMP;
-			break;
-		case 'E':
-			what = EXPLAIN;
-			request = optarg;
-			break;
-		case 's':
-			sets[o.n_sets++].text = optarg;
-			break;
-		case 'V':
-			main_version();
-			mem_free(sets);
-			return 0;
-		case 'h':
-			main_usage(stdout);
-			mem_free(sets);
-			return 0;
-		default:
-			main_usage(stderr);
-			mem_free(sets);
-			return EXIT_USAGE;
-		}
-	}
-	if (what == EXPLAIN && optind < argc)
-		origin = argv[optind++];
-	if (optind < argc) {
-		fprintf(stderr, "wsrelayd: unexpected argument: %s\n", argv[optind]);
-		mem_free(sets);
-		return EXIT_USAGE;
-	}
-	ret = what == TEST    ? daemon_test(&o)
-	    : what == DUMP    ? main_dump(&o)
-	    : what == EXPLAIN ? main_explain(&o, request, origin)
-			      : daemon_run(&o);
+	asked.o.sets = sets;
+	ret = main_parse(&asked, sets, argc, argv) == 0 ? main_do(&asked) : EXIT_USAGE;
 	mem_free(sets);
 	return ret;
 }

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from peers import Wsrelayd
-from proc import Backend, Load, Missing, most_connections, which
+from proc import Backend, Missing, most_connections, which
 from report import number, table
 from rows import Row
 
