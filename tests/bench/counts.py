@@ -107,7 +107,7 @@ def spread(bench):
             daemon.wait_closed()
             # the main thread's set gets none, and what is parked would be in a set of its own
             each = sorted((k - before.get(fd, 0) for fd, k in after.items()), reverse=True)[:SPREAD_WORKERS]
-            lines.append([f"{n} connections"] + [str(k) for k in each])
+            lines.append([f"{n} connection" + "s" * (n != 1)] + [str(k) for k in each])
     print(f"## Connections on each of {SPREAD_WORKERS} workers (descriptors in the epoll sets, /proc/PID/fdinfo)\n")
     found = table(["", *(f"worker {i + 1}" for i in range(SPREAD_WORKERS))], lines)
     print(found)
