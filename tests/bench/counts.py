@@ -105,7 +105,7 @@ def spread(bench):
                 load.run(row, 1000, 1)
                 after = watched(daemon)
             daemon.wait_closed()
-            # the main thread's set gets none, and what is parked would be in a set of its own
+            # the sets of libevent and of the main thread get none
             each = sorted((k - before.get(fd, 0) for fd, k in after.items()), reverse=True)[:SPREAD_WORKERS]
             lines.append([f"{n} connection" + "s" * (n != 1)] + [str(k) for k in each])
     print(f"## Connections on each of {SPREAD_WORKERS} workers (descriptors in the epoll sets, /proc/PID/fdinfo)\n")
