@@ -163,7 +163,9 @@ naive_data(struct naive *d, const uint8_t *payload, size_t n, bool complete, boo
 		good = oracle_utf8(d->message, d->message_n, &whole);
 	else
 		good = d->message_n;
-	log_bytes(d->log, payload, good - before);
+	/* The last byte of a text that ends inside a character is held back. */
+	log_bytes(d->log, payload,
+	    good - before - (complete && fin && n > 0 && good == d->message_n && !whole));
 	if (good < d->message_n || (complete && fin && !whole)) {
 		log_mark(d->log, LOG_BAD, 1007);
 		return false;
