@@ -54,17 +54,17 @@ probe_arm(struct probe *pr)
 	loop_timer_arm(pr->p->loop, &pr->timer, loop_now_ms(pr->p->loop) + interval - interval / 8);
 }
 
-/* A check is over. */
+/* A check is over.  why: what was wrong; NULL: nothing, it is up. */
 static void
-probe_found(struct probe *pr, bool up, const char *why)
+probe_found(struct probe *pr, const char *why)
 {
 	char text[200];
 
-	if (up)
+	if (why == NULL)
 		snprintf(text, sizeof(text), "health check passed");
 	else
 		snprintf(text, sizeof(text), "health check: %s", why);
-	backends_checked(pr->a, up, text);
+	backends_checked(pr->a, why == NULL, text);
 	probe_arm(pr);
 }
 
@@ -77,7 +77,7 @@ probe_on_response(struct stream *s, const struct http_head *h)
 	snprintf(text, sizeof(text), "status %u", h->status);
 	pr->stream = NULL;
 	stream_abort(s);
-	probe_found(pr, h->status >= 200 && h->status < 400, text);
+	probe_found(pr, h->status >= 200 && h->status < 400 ? NULL : text);
 }
 
 static void
@@ -87,7 +87,7 @@ probe_on_reset(struct stream *s, enum stream_error e, const char *why)
 
 	(void)e;
 	pr->stream = NULL;
-	probe_found(pr, false, why);
+	probe_found(pr, why);
 }
 
 static void
@@ -151,7 +151,7 @@ probe_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 	case DIAL_OK:
 		if (announce_send_local(pr->cb->send_proxy_protocol, fd) == -1) {
 			close(fd);
-			probe_found(pr, false, "it takes no PROXY header");
+			probe_found(pr, "it takes no PROXY header");
 			break;
 		}
 		if (pr->cb->health_check_path != NULL) {
@@ -159,11 +159,11 @@ probe_on_dialled(void *arg, enum dial_status st, int fd, const char *why)
 			return;
 		}
 		close(fd);
-		probe_found(pr, true, NULL);
+		probe_found(pr, NULL);
 		break;
 	case DIAL_REFUSED:
 	case DIAL_TIMEOUT:
-		probe_found(pr, false, why);
+		probe_found(pr, why);
 		break;
 	case DIAL_NO_MEMORY:
 		probe_arm(pr);
