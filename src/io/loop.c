@@ -54,10 +54,12 @@ struct loop {
 	struct counter queued;
 	struct loop_timer calm;		/* armed while bulk_ms waits to be long ago */
 	bool calm_armed;
-	uint64_t bulk_ms;		/* of the last loop_note_bulk */
+	bool bulk;			/* since it was calm last: loop_note_bulk */
+	uint64_t busy_ms;		/* of the last loop_note_bulk, or object that was freed */
 };
 
 static void loop_on_calm(struct loop_timer *t);
+static void loop_await_calm(struct loop *l);
 
 static void
 loop_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -249,6 +251,8 @@ loop_turn_end(struct loop *l)
 		t->fn = NULL;
 		fn(t);
 	}
+	if (l->objects != NULL)
+		loop_await_calm(l);
 	loop_collect(l);
 	loop_arm_wheel(l);
 	l->now_valid = false;
@@ -356,23 +360,32 @@ loop_on_calm(struct loop_timer *t)
 {
 	struct loop *l = (struct loop *)(void *)((char *)t - offsetof(struct loop, calm));
 
-	l->calm_armed = loop_now_ms(l) < l->bulk_ms + LOOP_CALM_MS;
+	l->calm_armed = loop_now_ms(l) < l->busy_ms + LOOP_CALM_MS;
 	if (l->calm_armed) {
-		loop_timer_arm(l, t, l->bulk_ms + LOOP_CALM_MS);
+		loop_timer_arm(l, t, l->busy_ms + LOOP_CALM_MS);
 		return;
 	}
 	for (size_t i = 0; i <= LOOP_OBJECT_MAX / 8; i++)
 		slab_trim(&l->slab[i]);
-	mem_trim();
+	if (l->bulk)
+		mem_trim();
+	l->bulk = false;
+}
+
+static void
+loop_await_calm(struct loop *l)
+{
+	l->busy_ms = loop_now_ms(l);
+	if (!l->calm_armed)
+		loop_timer_arm(l, &l->calm, l->busy_ms + LOOP_CALM_MS);
+	l->calm_armed = true;
 }
 
 void
 loop_note_bulk(struct loop *l)
 {
-	l->bulk_ms = loop_now_ms(l);
-	if (!l->calm_armed)
-		loop_timer_arm(l, &l->calm, l->bulk_ms + LOOP_CALM_MS);
-	l->calm_armed = true;
+	l->bulk = true;
+	loop_await_calm(l);
 }
 
 void

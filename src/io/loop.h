@@ -98,15 +98,16 @@ void loop_disown(struct loop_orphan *o);	/* nothing when it is not adopted */
 void loop_free_later(struct loop *l, void *p);
 
 /*
- * Much memory is in use for a while.  Once that has not been said for LOOP_CALM_MS, what the C library's heap holds and
- * nobody uses goes back to the kernel (mem_trim).
+ * Much memory is in use for a while.  Once that has not been said for LOOP_CALM_MS, and no object was freed at a turn's end,
+ * what the C library's heap holds and nobody uses goes back to the kernel (mem_trim).
  */
 #define LOOP_CALM_MS 2000
 void loop_note_bulk(struct loop *l);
 
 /*
  * What each connection owns: a zeroed object of n bytes (at most LOOP_OBJECT_MAX) out of the loop's slabs (base/slab.h); NULL
- * without memory.  loop_object_free_later gives it back at the turn's end, slab_free at once.
+ * without memory.  loop_object_free_later gives it back at the turn's end, slab_free at once.  Slabs that are empty go back to
+ * the kernel once it is calm.
  */
 #define LOOP_OBJECT_MAX 1024
 void *loop_object(struct loop *l, size_t n);

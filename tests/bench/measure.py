@@ -8,6 +8,7 @@ from peers import NOT_BEST
 from proc import Backend, Load
 from rows import IdleRow
 
+UNUSED_SETTLE_S = 3     # what a handshake needed for a moment is given back, or is not
 
 
 class Result:
@@ -117,6 +118,7 @@ class Bench:
         gateway.wait_closed()
         before = gateway.memory()
         with self.idle_load(row, gateway, n) as load:
+            time.sleep(1 if self.quick else UNUSED_SETTLE_S)
             unused = gateway.memory()
             done, _, _ = load.run(row, 60000, 1)
             time.sleep(1 if self.quick else row.settle_s)

@@ -27,3 +27,23 @@ def test_calm_gives_back_what_a_burst_took(t):
     wait(lambda: anonymous_kib(daemon.pid) < before + 600, 30, "less memory")
     running.eof()
     running.end().expect(0)
+
+
+@flavours("plain")
+@limit(120)
+def test_calm_gives_back_what_connections_took(t):
+    daemon = t.daemon(ECHO + "[server]\nWorkers=1\n")
+
+    def come_and_go(n):
+        running = Running(t, "-b", "--load", f"{n},0,0", "--on-input", "--json", f"ws://127.0.0.1:{daemon.port('main')}/ws")
+        assert running.line() == "READY"
+        opened = anonymous_kib(daemon.pid)
+        running.eof()
+        running.end().expect(0)
+        return opened
+
+    come_and_go(10)
+    before = anonymous_kib(daemon.pid)
+    opened = come_and_go(4000)
+    # the heap keeps what it took for handshakes, as nothing large was in it
+    wait(lambda: anonymous_kib(daemon.pid) < before + (opened - before) / 3, 30, "less memory")
