@@ -278,20 +278,37 @@ listener_remove_stale(const struct addr *a)
 	return unlink(a->name) == 0 || errno == ENOENT ? NULL : strerror(errno);
 }
 
+/*
+ * On Linux the path gets the socket's mode less the umask, elsewhere all bits less the umask: with this one LISTENER_MODE
+ * from the start.  A chmod behind bind would go through a link that somebody has put there meanwhile.  No other thread
+ * makes files.
+ */
+static int
+listener_bind_path(const struct addr *a, int fd)
+{
+	mode_t was = umask(0777 & ~LISTENER_MODE);
+	int rc, saved_errno;
+
+	fchmod(fd, LISTENER_MODE);
+	rc = bind(fd, &a->u.sa, a->sa_len);
+	saved_errno = errno;
+	umask(was);
+	errno = saved_errno;
+	return rc;
+}
+
 static const char *
 listener_bind_unix(const struct addr *a, int fd)
 {
 	const char *why;
 
-	/* On Linux the path gets the socket's mode less the umask: never more than this. */
-	fchmod(fd, LISTENER_MODE);
-	if (bind(fd, &a->u.sa, a->sa_len) == 0)
+	if (listener_bind_path(a, fd) == 0)
 		return NULL;
 	if (errno != EADDRINUSE || a->name[0] == '@')
 		return strerror(errno);
 	if ((why = listener_remove_stale(a)) != NULL)
 		return why;
-	return bind(fd, &a->u.sa, a->sa_len) == 0 ? NULL : strerror(errno);
+	return listener_bind_path(a, fd) == 0 ? NULL : strerror(errno);
 }
 
 static int
@@ -309,7 +326,7 @@ listener_open_unix(const struct listener_open *o)
 		close(fd);
 		return listener_bad(o, why);
 	}
-	if ((is_path && (chmod(path, LISTENER_MODE) == -1 || lstat(path, &st) == -1)) ||
+	if ((is_path && lstat(path, &st) == -1) ||
 	    listen(fd, LISTENER_BACKLOG) == -1) {
 		listener_bad(o, strerror(errno));
 		close(fd);

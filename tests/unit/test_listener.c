@@ -1,10 +1,30 @@
 /* Unit tests of src/io/listener.[ch]: which addresses can be opened, and what is left of them. */
 #include <sys/stat.h>
 
+#include <dlfcn.h>
 #include <netinet/tcp.h>
 
 #include "base/mem.h"
 #include "unit_listener.h"
+
+/* Somebody puts a link to this file in place of the path as soon as that is bound; NULL: nobody does. */
+static const char *bind_linked_to;
+
+/* In place of libc's: the program's own definition comes first at link time. */
+int
+bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	const struct sockaddr_un *un = (const void *)sa;
+	int (*real)(int, const struct sockaddr *, socklen_t), rc;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "bind");
+	rc = real(fd, sa, len);
+	if (rc == 0 && bind_linked_to != NULL) {
+		ck_assert_int_eq(unlink(un->sun_path), 0);
+		ck_assert_int_eq(symlink(bind_linked_to, un->sun_path), 0);
+	}
+	return rc;
+}
 
 static void
 listener_test_refused(const char *text, const char *want)
@@ -270,6 +290,32 @@ START_TEST(listener_path_has_mode_0660_whatever_the_umask)
 }
 END_TEST
 
+START_TEST(listener_follows_no_link_that_comes_behind_bind)
+{
+	struct listener *l;
+	struct place p;
+	struct stat st;
+	mode_t old = umask(022);
+	char secret[] = "/tmp/test_listener.XXXXXX";
+	int fd = mkstemp(secret);
+
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(fchmod(fd, 0600), 0);
+	place_init(&p);
+	bind_linked_to = secret;
+	l = listener_test_open(p.text);
+	bind_linked_to = NULL;
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	ck_assert_uint_eq(umask(old), 022);
+	listener_free(l);
+	ck_assert_int_eq(access(secret, F_OK), 0);
+	unlink(secret);
+	close(fd);
+	place_clear(&p);
+}
+END_TEST
+
 START_TEST(listener_removes_a_stale_path)
 {
 	struct listener *l;
@@ -401,6 +447,7 @@ main(void)
 		listener_accepts_on_a_unix_path,
 		listener_accepts_on_an_abstract_name,
 		listener_path_has_mode_0660_whatever_the_umask,
+		listener_follows_no_link_that_comes_behind_bind,
 		listener_removes_a_stale_path,
 		listener_refuses_a_path_that_lives,
 		listener_refuses_a_file_of_another_kind,
