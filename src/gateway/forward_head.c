@@ -317,12 +317,19 @@ forward_response_fields(const struct http_head *h, struct http_field *v)
 	static const struct span never[] = { SPAN_LIT("Content-Length"),
 		SPAN_LIT("Sec-WebSocket-Accept"), SPAN_LIT("Sec-WebSocket-Extensions"),
 		SPAN_LIT("Wsrelayd-Compression") };
+	bool offers = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < h->n_fields; i++) {
-		if (NAME_IN(h->field[i].name, never) || stays_behind(h, h->field[i].name))
+		bool offer = h->status == 426 && span_eq_nocase(h->field[i].name, SPAN_LIT("Upgrade"));
+
+		if (NAME_IN(h->field[i].name, never) || (!offer && stays_behind(h, h->field[i].name)))
 			continue;
+		offers |= offer;
 		v[n++] = h->field[i];
 	}
+	/* Of a hop's own fields this one has an end-to-end meaning in 426 (RFC 9110 7.8, 15.5.22). */
+	if (offers && n < HTTP1_MAX_FIELDS)
+		v[n++] = (struct http_field){ SPAN_LIT("Connection"), SPAN_LIT("Upgrade") };
 	return n;
 }

@@ -37,7 +37,8 @@ bool forward_head_counts(const struct http_head *head);
 const char *forward_check_101(const struct forward_head *f, const struct http_head *h, struct span *subprotocol);
 
 /* The fields of a backend's response that go to the client, into v (HTTP1_MAX_FIELDS); returns their number.
- * The handshake's own are left out of a 101 but for Sec-WebSocket-Protocol. */
+ * The handshake's own are left out of a 101 but for Sec-WebSocket-Protocol.  Hop-by-hop fields stay behind, but a 426
+ * keeps Upgrade, with a Connection that names it (RFC 9110 15.5.22); a carrier of HTTP/2 drops both. */
 size_t forward_response_fields(const struct http_head *h, struct http_field *v);
 
 #endif

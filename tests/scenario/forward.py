@@ -6,6 +6,7 @@ import select
 import socket
 
 import wire
+import wire2
 from harness import contains, equal, in_threads, waits
 from wire import BINARY, PING, TEXT, Listener, WebSocket, answer_101, connect, frame, handshake_head, relayed, status_of
 
@@ -331,6 +332,32 @@ def test_forward_other_answers_come_through_whole(t):
         for field, value in (("WWW-Authenticate", "Basic"), ("Retry-After", "7"), ("Location", "/login?x=1")):
             if field in head:
                 equal(response.get(field), value)
+
+
+def test_forward_426_of_the_backend_keeps_its_upgrade(t):
+    """RFC 9110 15.5.22: a 426 has an Upgrade field; over HTTP/2 it cannot (RFC 9113 8.2.2)."""
+    backend = Listener(t)
+    for action in ("forward", "proxy"):
+        port = t.daemon(ini(backend.address, route="").replace("Action=forward", f"Action={action}")).port("main")
+        for status, upgrade, expected in (
+            (426, "Upgrade: foo/2, websocket\r\nConnection: upgrade, x-hop\r\n", ["foo/2, websocket"]),
+            (426, "Connection: x-hop\r\n", []),
+            (403, "Upgrade: websocket\r\nConnection: upgrade, x-hop\r\n", []),
+        ):
+            answer = f"HTTP/1.1 {status} No\r\n{upgrade}X-Hop: 1\r\nContent-Length: 2\r\n\r\nno".encode()
+            name = f"{action} {status} {upgrade!r}"
+            client = connect(t, port, kind=WebSocket)
+            client.send(handshake_head(fields=[("Sec-WebSocket-Protocol", "a")]))
+            backend.accept_request().send(answer)
+            response = client.read_response()
+            equal((response.status, response.body), (status, b"no"), name)
+            equal(response.all("Upgrade"), expected, name)
+            equal([v.lower() for v in response.all("Connection") if v.lower() != "close"], ["upgrade"] * len(expected), name)
+            equal(response.all("X-Hop"), [], name)
+            ws = wire2.H2(t, port).begin_ws("/ws")
+            backend.accept_request().send(answer)
+            ws.wait_headers()
+            equal((ws.status, ws.field("upgrade"), ws.field("connection")), (status, None, None), name)
 
 
 def test_forward_answer_that_is_cut_is_not_passed_off_as_whole(t):
