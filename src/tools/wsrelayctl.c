@@ -47,15 +47,25 @@ ctl_write(struct span text)
 
 /* Lines of the daemon, fit for a terminal. */
 static void
-ctl_write_lines(FILE *out, struct span text)
+ctl_put_lines(struct buf *b, struct span text)
 {
+	buf_init(b, (size_t)16 << 20);
+	wsdial_escape(b, WSDIAL_ESCAPE_MESSAGE, text.p, text.n);
+	if (b->n > 0 && b->p[b->n - 1] != '\n')
+		buf_append_char(b, '\n');
+}
+
+/* The same, where they are read at once, whatever is waited for then. */
+static enum ctl_exit
+ctl_write_lines(struct span text)
+{
+	enum ctl_exit st;
 	struct buf b;
 
-	buf_init(&b, (size_t)16 << 20);
-	wsdial_escape(&b, WSDIAL_ESCAPE_MESSAGE, text.p, text.n);
-	if (b.n > 0 && fwrite(b.p, 1, b.n, out) == b.n && b.p[b.n - 1] != '\n')
-		fputc('\n', out);
+	ctl_put_lines(&b, text);
+	st = ctl_write(buf_span(&b));
 	buf_clear(&b);
+	return st;
 }
 
 static void
@@ -76,6 +86,7 @@ ctl_ask(struct ctl_call *c, const char *what, const char *method, const char *ta
 {
 	const char *why;
 	unsigned status = ctl_call_ask(c, method, target, accept, body, &why);
+	struct buf b;
 
 	if (status >= 200 && status < 300)
 		return CTL_OK;
@@ -85,7 +96,9 @@ ctl_ask(struct ctl_call *c, const char *what, const char *method, const char *ta
 	}
 	if (what != NULL)
 		fprintf(stderr, "wsrelayctl: %s: ", what);
-	ctl_write_lines(stderr, *body);
+	ctl_put_lines(&b, *body);
+	fprintf(stderr, "%.*s", SPAN_ARG(buf_span(&b)));
+	buf_clear(&b);
 	return CTL_REFUSED;
 }
 
@@ -270,8 +283,8 @@ ctl_close(struct ctl *c)
 
 		snprintf(target, sizeof(target), "/connections/%s/close", id);
 		if ((one = ctl_ask(c->call, id, "POST", target, NULL, &body)) == CTL_OK)
-			ctl_write_lines(stdout, body);
-		else if (st == CTL_OK)
+			one = ctl_write_lines(body);
+		if (st == CTL_OK)
 			st = one;
 	}
 	return st;
@@ -283,9 +296,7 @@ ctl_post(struct ctl *c, const char *what, const char *target)
 	struct span body;
 	enum ctl_exit st = ctl_ask(c->call, what, "POST", target, NULL, &body);
 
-	if (st == CTL_OK)
-		ctl_write_lines(stdout, body);
-	return st;
+	return st == CTL_OK ? ctl_write_lines(body) : st;
 }
 
 /* The fact of that name in a /status; `-` when it has none. */
@@ -310,8 +321,11 @@ ctl_wait_for_end(struct ctl *c)
 	const char *why;
 
 	do {
-		if (ctl_call_ask(c->call, "GET", "/status", CTL_TSV, &body, &why) != 200)
-			return CTL_OK;
+		if (ctl_call_ask(c->call, "GET", "/status", CTL_TSV, &body, &why) != 200) {
+			if (ctl_call_wait(c->call, 0))
+				return CTL_OK;
+			break; /* it was not the daemon that ended */
+		}
 		snprintf(now, sizeof(now), "%.*s", SPAN_ARG(ctl_fact(body, "pid")));
 		if (pid[0] == '\0')
 			memcpy(pid, now, sizeof(pid));

@@ -287,13 +287,14 @@ def test_ctl_reload_prints_what_is_wrong(t):
 
 @waits
 def test_ctl_drain(t):
-    daemon = start(t, server="DrainTimeout=4s")
+    daemon = start(t, server="DrainTimeout=12s\nWorkers=1")
     ws = open_ws(t, daemon.port("main"))
     equal(ctl(t, daemon, "drain").stdout, "draining 1 connections\n")
     contains(ctl(t, daemon, "status").stdout, "draining")
     contains(ctl(t, daemon, "drain").stdout, "draining already")
     contains(ctl(t, daemon, "reload", status=1).stderr, "draining")
     waiting = t.spawn([CTL, "-c", daemon.ini, "drain", "--wait"], stdout=subprocess.PIPE)
+    # the line is there before the WebSocket's end is, not with the process's own
     contains(waiting.stdout.readline().decode(), "draining already, 1 connections are left")
     equal(waiting.poll(), None)
     ws.expect_close(1001)
@@ -304,12 +305,29 @@ def test_ctl_drain(t):
     contains(ctl(t, daemon, "status", status=2).stderr, "not running")
 
 
+def test_ctl_drain_that_is_interrupted(t):
+    """While the daemon has the question: its silence is not its end."""
+    daemon = Listener(t)
+    waiting = t.spawn([CTL, "-a", daemon.address, "drain", "--wait"], stderr=subprocess.PIPE)
+    conn = daemon.accept_request()
+    conn.send(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nfine\n")
+    contains(daemon.accept_request().request_head.line, "GET /status")
+    waiting.send_signal(signal.SIGINT)
+    equal(waiting.wait(STOP_S * t.factor), 2)
+    contains(waiting.stderr.read().decode(), "interrupted")
+    waiting.stderr.close()
+
+
 def test_ctl_output_that_nobody_reads(t):
     daemon = start(t)
     full = pathlib.Path("/dev/full")
     if full.exists():
         with full.open("w") as out:
             done = subprocess.run([CTL, "-c", daemon.ini, "status"], stdout=out, stderr=subprocess.PIPE, check=False)
+        equal(done.returncode, 71)
+        contains(done.stderr.decode(), "No space left")
+        with full.open("w") as out:
+            done = subprocess.run([CTL, "-c", daemon.ini, "reload"], stdout=out, stderr=subprocess.PIPE, check=False)
         equal(done.returncode, 71)
         contains(done.stderr.decode(), "No space left")
     read, write = os.pipe()
