@@ -197,9 +197,7 @@ transport_on_events(void *arg, uint32_t events)
 	/* What nearly all of them are. */
 	if (events == EPOLLIN && t->again == 0 && t->err == 0 && !t->out_told) {
 		t->more = true;
-		transport_on_readable(t);
-		if (t->err != 0 && t->fd != -1)
-			transport_fail(t, strerror(t->err));
+		transport_on_readable(t); /* of an error in it tells transport_kick */
 		return;
 	}
 	if ((events & ~(uint32_t)EPOLLOUT) != 0)

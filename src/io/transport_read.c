@@ -51,8 +51,9 @@ transport_on_handshake(struct transport *t)
 	transport_update(t);
 }
 
-void
-transport_on_readable(struct transport *t)
+/* With TLS: what OpenSSL holds behind what was read comes up as well. */
+static void
+transport_on_readable_tls(struct transport *t)
 {
 	unsigned rounds = 0;
 
@@ -69,6 +70,22 @@ transport_on_readable(struct transport *t)
 		t->in_callback = false;
 	} while (t->fd != -1 && t->tls != NULL && t->err == 0 && !t->handshaking &&
 	    tls_pending(t->tls) && ++rounds < TLS_PENDING_ROUNDS);
+	transport_update(t);
+}
+
+void
+transport_on_readable(struct transport *t)
+{
+	if (t->tls != NULL) {
+		transport_on_readable_tls(t);
+		return;
+	}
+	if (!t->want_read || t->eof)
+		return;
+	t->in_callback = true;
+	t->ev->readable(t);
+	t->in_callback = false;
+	/* Its owner may have started TLS. */
 	if (t->more || t->tls != NULL)
 		transport_update(t);
 }
@@ -85,6 +102,8 @@ transport_read_tls(struct transport *t, void *p, size_t size, size_t *n, const c
 		st = TLS_OK; /* what came is good; the break is told by the loop */
 	switch (st) {
 	case TLS_OK:
+		if (*n >= TRANSPORT_BULK)
+			loop_note_bulk(t->loop);
 		return IO_OK;
 	case TLS_AGAIN:
 		return IO_AGAIN;
@@ -109,35 +128,10 @@ transport_set_packets(struct transport *t, size_t max)
 	return packet_max(t->fd, max);
 }
 
-static ssize_t
-transport_recv(const struct transport *t, void *p, size_t size, int flags, bool *end)
-{
-	ssize_t got;
-
-	if (t->packets)
-		return packet_recv(t->fd, p, size, end);
-	do {
-		got = sock_recv(t->fd, p, size, flags);
-	} while (got == -1 && errno == EINTR);
-	*end = got <= 0;
-	return got;
-}
-
+/* A read has brought nothing: got is 0, or -1 with errno. */
 static enum io_status
-transport_read_clear(
-    struct transport *t, void *p, size_t size, int flags, size_t *n, const char **why)
+transport_read_none(struct transport *t, ssize_t got, const char **why)
 {
-	ssize_t got;
-	bool end;
-
-	got = transport_recv(t, p, size, flags, &end);
-	if (!end) {
-		*n = (size_t)got;
-		/* Of packets and of what stays in the socket it tells nothing. */
-		if ((size_t)got < size && !t->marked && !t->packets && flags == 0)
-			t->more = false;
-		return IO_OK;
-	}
 	if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 		t->more = t->marked = false;
 		return IO_AGAIN;
@@ -153,24 +147,64 @@ transport_read_clear(
 	return got == 0 ? IO_EOF : IO_ERROR;
 }
 
+/* Of packets a read tells nothing of what is left. */
+static enum io_status
+transport_read_packet(struct transport *t, void *p, size_t size, size_t *n, const char **why)
+{
+	bool end;
+	ssize_t got = packet_recv(t->fd, p, size, &end);
+
+	if (end)
+		return transport_read_none(t, got, why);
+	*n = (size_t)got;
+	if (*n >= TRANSPORT_BULK)
+		loop_note_bulk(t->loop);
+	return IO_OK;
+}
+
+static inline ssize_t
+transport_recv(const struct transport *t, void *p, size_t size, int flags)
+{
+	ssize_t got;
+
+	do {
+		got = sock_recv(t->fd, p, size, flags);
+	} while (got == -1 && errno == EINTR);
+	return got;
+}
+
 enum io_status
 transport_read(struct transport *t, void *p, size_t size, size_t *n, const char **why)
 {
-	enum io_status st;
+	ssize_t got;
 
 	if (t->fd == -1 || t->eof)
 		return IO_EOF;
-	st = t->tls == NULL ? transport_read_clear(t, p, size, 0, n, why)
-			    : transport_read_tls(t, p, size, n, why);
-	if (st == IO_OK && *n >= TRANSPORT_BULK)
+	if (t->tls != NULL)
+		return transport_read_tls(t, p, size, n, why);
+	if (t->packets)
+		return transport_read_packet(t, p, size, n, why);
+	got = transport_recv(t, p, size, 0);
+	if (got <= 0)
+		return transport_read_none(t, got, why);
+	*n = (size_t)got;
+	if ((size_t)got < size && !t->marked)
+		t->more = false;
+	if (got >= TRANSPORT_BULK)
 		loop_note_bulk(t->loop);
-	return st;
+	return IO_OK;
 }
 
 enum io_status
 transport_peek(struct transport *t, void *p, size_t size, size_t *n, const char **why)
 {
+	ssize_t got;
+
 	if (t->fd == -1 || t->eof)
 		return IO_EOF;
-	return transport_read_clear(t, p, size, MSG_PEEK, n, why);
+	got = transport_recv(t, p, size, MSG_PEEK);
+	if (got <= 0)
+		return transport_read_none(t, got, why);
+	*n = (size_t)got;
+	return IO_OK;
 }

@@ -54,8 +54,8 @@ transport_is_refusal(struct transport *t)
 	return true;
 }
 
-/* send or sendmsg; the bytes sent, 0 when the kernel takes none now, -1 broken. */
-static ssize_t
+/* send or sendmsg; the bytes sent, or -1 with errno. */
+static inline ssize_t
 transport_send(struct transport *t, const struct iovec *iov, int n, int more)
 {
 	int flags = MSG_NOSIGNAL | more;
@@ -65,7 +65,7 @@ transport_send(struct transport *t, const struct iovec *iov, int n, int more)
 		sent = n == 1 ? sock_send(t->fd, iov->iov_base, iov->iov_len, flags)
 			      : transport_send_several(t, iov, n, flags);
 	} while (sent == -1 && errno == EINTR);
-	return sent == -1 && transport_is_refusal(t) ? 0 : sent;
+	return sent;
 }
 
 /*
@@ -85,20 +85,18 @@ transport_widen(struct transport *t)
 
 static bool transport_flush(struct transport *t);
 
-/* Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once. */
+/* The kernel has not taken all of it, or was not asked: sent is 0, bytes, or -1 with errno. */
 static int
-transport_put(struct transport *t, const struct iovec *iov, int n, int more)
+transport_put_rest(struct transport *t, const struct iovec *iov, int n, ssize_t sent)
 {
-	ssize_t sent = 0;
-	int i;
-
-	if (t->q == NULL && (sent = transport_send(t, iov, n, more)) == -1) {
-		transport_write_failed(t, errno);
-		return -1;
+	if (sent == -1) {
+		if (!transport_is_refusal(t)) {
+			transport_write_failed(t, errno);
+			return -1;
+		}
+		sent = 0;
 	}
-	if (n == 1 && (size_t)sent == iov->iov_len)
-		return 0;
-	for (i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
 		size_t skip = (size_t)sent < iov[i].iov_len ? (size_t)sent : iov[i].iov_len;
 
 		sent -= (ssize_t)skip;
@@ -113,6 +111,20 @@ transport_put(struct transport *t, const struct iovec *iov, int n, int more)
 		return -1;
 	transport_update(t);
 	return 0;
+}
+
+/* Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once. */
+static inline int
+transport_put(struct transport *t, const struct iovec *iov, int n, int more)
+{
+	ssize_t sent = 0;
+
+	if (t->q == NULL) {
+		sent = transport_send(t, iov, n, more);
+		if (n == 1 && (size_t)sent == iov->iov_len)
+			return 0;
+	}
+	return transport_put_rest(t, iov, n, sent);
 }
 
 /* One packet: 1 sent, 0 the kernel takes none now, -1 broken. */
@@ -163,17 +175,11 @@ transport_put_tls(struct transport *t)
 }
 
 static int
-transport_write_more(struct transport *t, const struct iovec *iov, int n, int more)
+transport_write_tls(struct transport *t, const struct iovec *iov, int n, int more)
 {
-	enum tls_status st;
+	enum tls_status st =
+	    more != 0 ? tls_write_last(t->tls, iov, n) : tls_write(t->tls, iov, n);
 
-	if (t->fd == -1 || t->err != 0 || t->broken || t->fin_wanted || t->unwritable)
-		return -1;
-	if (t->packets)
-		return transport_put_packet(t, iov);
-	if (t->tls == NULL)
-		return transport_put(t, iov, n, more);
-	st = more != 0 ? tls_write_last(t->tls, iov, n) : tls_write(t->tls, iov, n);
 	if (transport_put_out(t, more) == -1)
 		return -1;
 	if (st != TLS_OK) {
@@ -181,6 +187,18 @@ transport_write_more(struct transport *t, const struct iovec *iov, int n, int mo
 		return -1;
 	}
 	return 0;
+}
+
+static inline int
+transport_write_more(struct transport *t, const struct iovec *iov, int n, int more)
+{
+	if (t->fd == -1 || t->err != 0 || t->broken || t->fin_wanted || t->unwritable)
+		return -1;
+	if (t->tls != NULL)
+		return transport_write_tls(t, iov, n, more);
+	if (t->packets)
+		return transport_put_packet(t, iov);
+	return transport_put(t, iov, n, more);
 }
 
 int
@@ -276,6 +294,8 @@ transport_flush(struct transport *t)
 		for (int i = 0; i < n; i++)
 			waiting += iov[i].iov_len;
 		if ((sent = transport_send(t, iov, n, 0)) == -1) {
+			if (transport_is_refusal(t))
+				break;
 			transport_write_failed(t, errno);
 			return false;
 		}
