@@ -36,10 +36,23 @@ whole_measure(const uint8_t *p, size_t n, size_t mask_n, struct ws_whole *out)
 	return n >= out->header_n && n - out->header_n >= length ? out->header_n + length : 0;
 }
 
+/* Whether the payload behind the header is UTF-8; a function of its own, as not all messages need it. */
+__attribute__((noinline)) static bool
+whole_is_text(const struct ws_rules *rules, const uint8_t *p, const struct ws_whole *m)
+{
+	uint8_t utf8 = WS_UTF8_START;
+
+	p += m->header_n;
+	if (rules->masked ? !ws_utf8_feed_masked(&utf8, p, m->length, p - 4, 0)
+			  : !ws_utf8_feed(&utf8, p, m->length))
+		return false;
+	return utf8 == WS_UTF8_START;
+}
+
 size_t
 ws_whole_read(const struct ws_rules *rules, const uint8_t *p, size_t n, struct ws_whole *out)
 {
-	uint8_t plain = rules->allow_rsv1 ? (uint8_t)~WS_BIT_RSV1 : 0xff, utf8 = WS_UTF8_START;
+	uint8_t plain = rules->allow_rsv1 ? (uint8_t)~WS_BIT_RSV1 : 0xff;
 	unsigned op;
 	size_t frame_n;
 
@@ -57,9 +70,5 @@ ws_whole_read(const struct ws_rules *rules, const uint8_t *p, size_t n, struct w
 	/* Compressed text is not looked at (RFC 7692 6). */
 	if (p[0] != (WS_BIT_FIN | WS_TEXT) || !rules->check_utf8)
 		return frame_n;
-	p += out->header_n;
-	if (rules->masked ? !ws_utf8_feed_masked(&utf8, p, out->length, p - 4, 0)
-			  : !ws_utf8_feed(&utf8, p, out->length))
-		return 0;
-	return utf8 == WS_UTF8_START ? frame_n : 0;
+	return whole_is_text(rules, p, out) ? frame_n : 0;
 }

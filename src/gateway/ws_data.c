@@ -12,7 +12,8 @@
 #include "codec/ws_whole.h"
 #include "gateway/ws_int.h"
 
-void
+/* What an up-call brought, to the route's counters. */
+static inline void
 ws_tally(const struct ws *w, const struct ws_leg *leg, uint64_t messages, uint64_t bytes)
 {
 	struct route_counters *c = session_count(&w->ss);
@@ -304,17 +305,40 @@ ws_fill_rules(const struct ws *w, const struct ws_leg *leg, struct ws_rules *rul
 	rules->allow_rsv1 = w->passes || (rules->inflated && !leg->is_backend);
 }
 
-/* The echo of a message that came whole at p is made at out, which is p or before it; its bytes. */
-static size_t
-ws_echo_whole(uint8_t *out, const uint8_t *p, const struct ws_whole *m)
+/* Messages of the leg that came whole go on; used, the bytes that they were. */
+static inline size_t
+ws_went_whole(struct ws *w, struct ws_leg *leg, uint64_t messages, size_t bytes, size_t used)
 {
-	uint8_t mask[4];
-	size_t hn;
+	if (used == 0)
+		return 0;
+	w->ss.last_data = leg->last_rx;
+	ws_count_data(w, leg, bytes);
+	ws_count_messages(w, leg, messages);
+	ws_tally(w, leg, messages, bytes);
+	return used;
+}
 
-	memcpy(mask, p + m->header_n - 4, 4);
-	hn = ws_frame_write(out, p[0], m->length, NULL);
-	ws_mask_copy(out + hn, p + m->header_n, m->length, mask, 0);
-	return hn + m->length;
+/* ws_take_whole of the echo: each message's echo is made where it stood, or before it. */
+__attribute__((noinline)) static size_t
+ws_echo_whole(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, uint8_t *p, size_t n,
+    size_t *out_n)
+{
+	size_t frame_n, at = 0, bytes = 0;
+	uint64_t messages = 0;
+	uint8_t mask[4], *out = p;
+	struct ws_whole m;
+
+	while (at < n && (frame_n = ws_whole_read(rules, p + at, n - at, &m)) != 0) {
+		memcpy(mask, p + at + m.header_n - 4, 4);
+		out += ws_frame_write(out, p[at], m.length, NULL);
+		ws_mask_copy(out, p + at + m.header_n, m.length, mask, 0);
+		out += m.length;
+		at += frame_n;
+		bytes += m.length;
+		messages++;
+	}
+	*out_n = (size_t)(out - p);
+	return ws_went_whole(w, leg, messages, bytes, at);
 }
 
 /*
@@ -322,32 +346,26 @@ ws_echo_whole(uint8_t *out, const uint8_t *p, const struct ws_whole *m)
  * the traffic, and nothing of it is to be remembered.  How many bytes they are; with the rest
  * begins what only the reader can judge. What goes on of them stands at p then, *out_n bytes.
  */
-static size_t
+static inline size_t
 ws_take_whole(struct ws *w, struct ws_leg *leg, const struct ws_rules *rules, uint8_t *p, size_t n,
     size_t *out_n)
 {
-	const bool echo = w->mode == WS_MODE_ECHO;
 	size_t frame_n, at = 0, bytes = 0;
 	uint64_t messages = 0;
 	struct ws_whole m;
 
-	*out_n = 0;
-	if ((!echo && w->mode != WS_MODE_RELAY) || w->edge != NULL || w->pending_code != 0 ||
+	if (ws_is_raw(w) || w->edge != NULL || w->pending_code != 0 ||
 	    (w->limited && !leg->is_backend) || (ws_sink(w, leg)->flags & LEG_PING_DUE) != 0)
 		return 0;
-	while ((frame_n = ws_whole_read(rules, p + at, n - at, &m)) != 0) {
-		*out_n += echo ? ws_echo_whole(p + *out_n, p + at, &m) : frame_n;
+	if (w->mode == WS_MODE_ECHO)
+		return ws_echo_whole(w, leg, rules, p, n, out_n);
+	while (at < n && (frame_n = ws_whole_read(rules, p + at, n - at, &m)) != 0) {
 		at += frame_n;
 		bytes += m.length;
 		messages++;
 	}
-	if (messages == 0)
-		return 0;
-	w->ss.last_data = leg->last_rx;
-	ws_count_data(w, leg, bytes);
-	ws_count_messages(w, leg, messages);
-	ws_tally(w, leg, messages, bytes);
-	return at;
+	*out_n = at;
+	return ws_went_whole(w, leg, messages, bytes, at);
 }
 
 /* Run bytes through the reader into o; cursor is where an echo may write. */
@@ -471,7 +489,19 @@ ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n)
 	if (to->s == NULL || (to->flags & LEG_CLOSE_SENT) != 0)
 		return;
 	stream_write(to->s, &iov, 1); /* broken: a reset follows from the loop */
-	ws_flow(w, leg);
+	if (stream_queued(to->s) != 0)
+		ws_flow(w, leg);
+}
+
+/* Of a client that has a rate. */
+static void
+ws_take_limited(struct ws *w, uint8_t *p, size_t n)
+{
+	if (!ws_rate_bytes(w, n))
+		return;
+	ws_take(w, &w->client, p, n);
+	if (!w->finished)
+		ws_rate_hold(w);
 }
 
 void
@@ -479,13 +509,11 @@ ws_on_bytes(struct stream *s, uint8_t *p, size_t n)
 {
 	struct ws_leg *leg = s->user;
 	struct ws *w = ws_of_leg(leg);
-	bool limited = w->limited && !leg->is_backend;
 
-	if (limited && !ws_rate_bytes(w, n))
-		return;
-	ws_take(w, leg, p, n);
-	if (limited && !w->finished)
-		ws_rate_hold(w);
+	if (w->limited && !leg->is_backend)
+		ws_take_limited(w, p, n);
+	else
+		ws_take(w, leg, p, n);
 }
 
 void

@@ -180,7 +180,6 @@ uint8_t ws_emit_first(struct ws *w, uint8_t opcode, bool last);
  * The route's counters: what an up-call brought of the leg is added once.  Begin and end stand around
  * what may count any number of runs and messages, and may finish w; ws_finish ends it too.
  */
-void ws_tally(const struct ws *w, const struct ws_leg *leg, uint64_t messages, uint64_t bytes);
 void ws_tally_begin(struct ws *w, const struct ws_leg *leg);
 void ws_tally_end(struct ws *w);
 /* Payload, and the ends of messages, that came from the leg and goes on. */

@@ -352,10 +352,29 @@ h1c_on_task(struct loop_task *task)
 	h1c_wait(h1c);
 }
 
+/* A read of payload has brought none. */
 static void
+h1c_read_nothing(struct h1_client *h1c, enum io_status st, const char *why)
+{
+	if (st == IO_ERROR) {
+		h1c_fail(h1c, STREAM_E_PEER, why);
+		return;
+	}
+	if (st != IO_EOF)
+		return;
+	h1c->s.carrier_eof = true;
+	/* A body is over by its length only, or it was cut short (RFC 9112 8). */
+	if (h1c->s.carrier_state == H1C_BODY && h1c->x->body != HTTP_BODY_EOF)
+		h1c_fail(h1c, STREAM_E_PEER, "backend cut the response's body short");
+	else
+		h1c_end_up(h1c);
+}
+
+static inline void
 h1c_read_payload(struct h1_client *h1c)
 {
 	size_t n, room = h1c_room(h1c, LOOP_SCRATCH);
+	enum io_status st;
 	uint8_t *p = loop_scratch(h1c->t.loop);
 	const char *why = "connection error";
 
@@ -363,28 +382,14 @@ h1c_read_payload(struct h1_client *h1c)
 		transport_want_read(&h1c->t, false); /* until a release */
 		return;
 	}
-	switch (transport_read(&h1c->t, p, room, &n, &why)) {
-	case IO_OK:
-		/* Not more was read than the user can take; what it wants then, it says by holds. */
-		if (h1c->s.carrier_state == H1C_OPEN && h1c->x == NULL)
-			h1c->s.ev->bytes(&h1c->s, p, n);
-		else
-			h1c_take(h1c, p, n);
-		break;
-	case IO_AGAIN:
-		break;
-	case IO_EOF:
-		h1c->s.carrier_eof = true;
-		/* A body is over by its length only, or it was cut short (RFC 9112 8). */
-		if (h1c->s.carrier_state == H1C_BODY && h1c->x->body != HTTP_BODY_EOF)
-			h1c_fail(h1c, STREAM_E_PEER, "backend cut the response's body short");
-		else
-			h1c_end_up(h1c);
-		break;
-	case IO_ERROR:
-		h1c_fail(h1c, STREAM_E_PEER, why);
-		break;
-	}
+	st = transport_read(&h1c->t, p, room, &n, &why);
+	if (st != IO_OK)
+		h1c_read_nothing(h1c, st, why);
+	/* Not more was read than the user can take; what it wants then, it says by holds. */
+	else if (h1c->s.carrier_state == H1C_OPEN && h1c->x == NULL)
+		h1c->s.ev->bytes(&h1c->s, p, n);
+	else
+		h1c_take(h1c, p, n);
 }
 
 /* ---- the transport's events */
@@ -423,6 +428,11 @@ h1c_on_readable(struct transport *t)
 {
 	struct h1_client *h1c = h1c_of_transport(t);
 
+	/* What nearly all of them are. */
+	if (h1c->s.carrier_state == H1C_OPEN) {
+		h1c_read_payload(h1c);
+		return;
+	}
 	switch ((enum h1c_state)h1c->s.carrier_state) {
 	case H1C_HEAD:
 		h1c_read_head(h1c);

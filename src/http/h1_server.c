@@ -311,6 +311,7 @@ h1_on_readable(struct transport *t)
 	size_t n = 0, max = LOOP_SCRATCH;
 	uint8_t *p = loop_scratch(t->loop);
 	const char *why = "connection error";
+	enum io_status st;
 
 	if (h1c->s.carrier_state == H1_HEAD ||
 	    (h1c->s.carrier_state == H1_REQUEST && h1c->http->body == HTTP_BODY_NONE))
@@ -319,23 +320,16 @@ h1_on_readable(struct transport *t)
 		transport_want_read(t, false);
 		return;
 	}
-	switch (transport_read(t, p, max, &n, &why)) {
-	case IO_OK:
-		/* Not more was read than the user can take. */
-		if (h1c->s.carrier_state == H1_WEBSOCKET)
-			h1c->s.ev->bytes(&h1c->s, p, n);
-		else
-			h1_feed(h1c, p, n);
-		break;
-	case IO_AGAIN:
-		break;
-	case IO_EOF:
+	st = transport_read(t, p, max, &n, &why);
+	/* Not more was read than the user can take. */
+	if (st == IO_OK && h1c->s.carrier_state == H1_WEBSOCKET)
+		h1c->s.ev->bytes(&h1c->s, p, n);
+	else if (st == IO_OK)
+		h1_feed(h1c, p, n);
+	else if (st == IO_EOF)
 		h1_on_eof(h1c);
-		break;
-	case IO_ERROR:
+	else if (st == IO_ERROR)
 		h1_fail(h1c, STREAM_E_PEER, why);
-		break;
-	}
 }
 
 static void

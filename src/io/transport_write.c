@@ -31,7 +31,8 @@ transport_write_failed(struct transport *t, int err)
 	outq_drop(&t->q);
 }
 
-static ssize_t
+/* Not a part of transport_send, whose way for one piece, which most are, stays short. */
+__attribute__((noinline)) static ssize_t
 transport_send_several(struct transport *t, const struct iovec *iov, int n, int flags)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
