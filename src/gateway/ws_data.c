@@ -559,6 +559,9 @@ ws_on_room(struct stream *s)
 	}
 }
 
+/* Bytes of a client that one turn makes packets of: the shortest masked frame has 6. */
+#define WS_PACKET_TURN (16 * 1024)
+
 size_t
 ws_budget(struct stream *s)
 {
@@ -571,5 +574,8 @@ ws_budget(struct stream *s)
 		return limit;
 	queued = stream_queued(to->s);
 	limit = queued < limit ? limit - queued : 1;
+	/* A packet is a call of its own: others get their turn after so many of the smallest messages. */
+	if (w->mode == WS_MODE_PACKET && !leg->is_backend && limit > WS_PACKET_TURN)
+		limit = WS_PACKET_TURN;
 	return w->limited && !leg->is_backend ? ws_rate_budget(w, limit) : limit;
 }

@@ -91,6 +91,21 @@ START_TEST(ws_raw_makes_the_same_packets_of_any_split)
 }
 END_TEST
 
+START_TEST(ws_raw_makes_so_many_packets_in_one_turn_and_no_more)
+{
+	uw_setup("BufferLimit=1M", "Protocol=packet");
+	open_packets();
+	ck_assert_uint_eq(uw.client.s.ev->budget(&uw.client.s), 16 * 1024);
+	drop_packets();
+	uw_clear();
+	uw_setup("BufferLimit=4K", "Protocol=packet");
+	open_packets();
+	ck_assert_uint_eq(uw.client.s.ev->budget(&uw.client.s), 4 * 1024);
+	drop_packets();
+	uw_clear();
+}
+END_TEST
+
 START_TEST(ws_raw_makes_messages_of_packets)
 {
 	uw_setup("MaxMessageSize=10", "Protocol=packet\nMessageType=text");
@@ -189,6 +204,7 @@ main(void)
 {
 	const TTest *const cases[] = {
 		ws_raw_makes_the_same_packets_of_any_split,
+		ws_raw_makes_so_many_packets_in_one_turn_and_no_more,
 		ws_raw_makes_messages_of_packets,
 		ws_raw_refuses_what_does_not_fit_into_a_packet,
 		ws_raw_packets_without_memory,
