@@ -227,7 +227,10 @@ ws_backend_lost(struct ws *w, const char *reason)
 		ws_finish(w, !can_tell);
 		return;
 	}
-	ws_close(w, WS_CLOSE_BACKEND, WS_CLOSE_PROTOCOL, "the backend went away");
+	ws_close(w, WS_CLOSE_BACKEND, WS_CLOSE_PROTOCOL,
+	    (w->backend.flags & LEG_BROKEN) == 0 ? "the backend went away"
+	    : ws_is_raw(w)			  ? reason
+						  : "the backend broke the protocol");
 	if (ws_close_done(w))
 		ws_finish(w, false);
 }

@@ -202,6 +202,9 @@ ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 
 /* ---- application to client ---- */
 
+static const char ws_raw_not_text[] = "the application sent text that is not UTF-8";
+static const char ws_raw_too_long[] = "the application sent what is longer than MaxMessageSize";
+
 static void
 ws_raw_emit(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
@@ -210,31 +213,32 @@ ws_raw_emit(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 	w->messages_out += last;
 }
 
-/* A run of a line; false when it may not be text. */
-static bool
+/* A run of a line; NULL, or why it may not be one. */
+static const char *
 ws_raw_emit_line(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
 	struct ws_raw *r = w->backend.raw;
 
 	if (r->opcode == WS_TEXT &&
 	    (!ws_utf8_feed(&r->utf8, p, n) || (last && r->utf8 != WS_UTF8_START)))
-		return false;
+		return ws_raw_not_text;
 	ws_raw_emit(w, o, p, n, last);
-	return true;
+	return NULL;
 }
 
 /* A piece of a line without its LF; a CR at its end is held back until it is known what follows. */
-static bool
+static const char *
 ws_raw_line_piece(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool last)
 {
 	static uint8_t cr[1] = { '\r' };
 	struct ws_raw *r = w->backend.raw;
 	uint64_t max = ws_config(w)->max_message_size;
+	const char *why;
 
 	if (r->cr && n > 0) {
 		r->line_n++;
-		if (!ws_raw_emit_line(w, o, cr, 1, false))
-			return false;
+		if ((why = ws_raw_emit_line(w, o, cr, 1, false)) != NULL)
+			return why;
 	}
 	if (n > 0 || last)
 		r->cr = false;
@@ -244,27 +248,28 @@ ws_raw_line_piece(struct ws *w, struct ws_out *o, uint8_t *p, size_t n, bool las
 	}
 	r->line_n += n;
 	if (max != 0 && r->line_n > max)
-		return false;
+		return ws_raw_too_long;
 	r->open = !last;
 	if (last)
 		r->line_n = 0;
-	return (n == 0 && !last) || ws_raw_emit_line(w, o, p, n, last);
+	return n == 0 && !last ? NULL : ws_raw_emit_line(w, o, p, n, last);
 }
 
-static bool
+static const char *
 ws_raw_from_lines(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
+	const char *why;
 	uint8_t *lf;
 
 	while (n > 0 && (lf = memchr(p, '\n', n)) != NULL) {
 		size_t line = (size_t)(lf - p);
 
-		if (!ws_raw_line_piece(w, o, p, line, true))
-			return false;
+		if ((why = ws_raw_line_piece(w, o, p, line, true)) != NULL)
+			return why;
 		p += line + 1;
 		n -= line + 1;
 	}
-	return n == 0 || ws_raw_line_piece(w, o, p, n, false);
+	return n == 0 ? NULL : ws_raw_line_piece(w, o, p, n, false);
 }
 
 /* Where to cut n bytes of a stream so that no message is longer than max. */
@@ -298,7 +303,7 @@ ws_raw_emit_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
  * Text is cut between characters only: the rest of one waits for the next read, and
  * then stands in front of it, in the scratch's headroom.
  */
-static bool
+static const char *
 ws_raw_from_text_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
 	struct ws_raw *r = w->backend.raw;
@@ -311,16 +316,16 @@ ws_raw_from_text_stream(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 		memcpy(p, r->carry, r->carry_n);
 	}
 	if (!ws_utf8_feed(&state, p, n))
-		return false;
+		return ws_raw_not_text;
 	whole = ws_utf8_cut(p, n);
 	r->carry_n = (uint8_t)(n - whole);
 	memcpy(r->carry, p + whole, r->carry_n);
 	ws_raw_emit_stream(w, o, p, whole);
-	return true;
+	return NULL;
 }
 
-/* False when it cannot be a message, or messages. */
-static bool
+/* NULL, or why it cannot be a message, or messages. */
+static const char *
 ws_raw_from_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 {
 	uint64_t max = ws_config(w)->max_message_size;
@@ -332,13 +337,23 @@ ws_raw_from_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 		if (w->backend.raw->opcode == WS_TEXT)
 			return ws_raw_from_text_stream(w, o, p, n);
 		ws_raw_emit_stream(w, o, p, n);
-		return true;
+		return NULL;
 	}
-	if ((max != 0 && n > max) ||
-	    (w->backend.raw->opcode == WS_TEXT && (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START)))
-		return false;
+	if (max != 0 && n > max)
+		return ws_raw_too_long;
+	if (w->backend.raw->opcode == WS_TEXT && (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START))
+		return ws_raw_not_text;
 	ws_raw_emit(w, o, p, n, true);
-	return true;
+	return NULL;
+}
+
+/* The application broke its protocol: who reads the client's Close is told how. */
+static void
+ws_raw_bad(struct ws *w, const char *why)
+{
+	w->backend.flags |= LEG_BROKEN;
+	ws_leave(w, &w->backend, true);
+	ws_backend_lost(w, why);
 }
 
 static void
@@ -346,8 +361,8 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 {
 	struct ws_leg *leg = s->user;
 	struct ws *w = ws_of_leg(leg);
+	const char *why;
 	struct ws_out o;
-	bool good;
 
 	w->ss.last_data = leg->last_rx = ws_stamp(w);
 	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
@@ -357,17 +372,14 @@ ws_raw_on_bytes(struct stream *s, uint8_t *p, size_t n)
 		w->close_at = ws_stamp_in(w, ws_config(w)->close_timeout_ms);
 	ws_out_init(&o, w->client.s);
 	ws_tally_begin(w, leg);
-	good = ws_raw_from_backend(w, &o, p, n);
+	why = ws_raw_from_backend(w, &o, p, n);
 	ws_tally_end(w);
 	ws_out_flush(&o);
-	if (good) {
+	if (why == NULL) {
 		ws_flow(w, leg);
 		return;
 	}
-	ws_leave(w, leg, true);
-	ws_backend_lost(w,
-	    w->mode == WS_MODE_LINES ? "the application sent a line that is too long or not UTF-8"
-				     : "the application sent what cannot be a message");
+	ws_raw_bad(w, why);
 }
 
 /* What stands before the application's end: a last line without its LF. False: it is not whole. */
@@ -382,8 +394,8 @@ ws_raw_finish_text(struct ws *w)
 	if (r->open) {
 		ws_out_init(&o, w->client.s);
 		ws_tally_begin(w, &w->backend);
-		whole = r->cr ? ws_raw_emit_line(w, &o, cr, 1, true)
-			      : ws_raw_line_piece(w, &o, cr, 0, true);
+		whole = (r->cr ? ws_raw_emit_line(w, &o, cr, 1, true)
+			       : ws_raw_line_piece(w, &o, cr, 0, true)) == NULL;
 		r->open = false;
 		ws_tally_end(w);
 		ws_out_flush(&o);
@@ -402,7 +414,7 @@ ws_raw_on_end(struct stream *s)
 	if ((w->client.flags & LEG_CLOSE_SENT) != 0)
 		return; /* the client's Close is awaited */
 	if (!ws_raw_finish_text(w)) {
-		ws_backend_lost(w, "the application's text ends within a character");
+		ws_raw_bad(w, "the application's text ends within a character");
 		return;
 	}
 	if ((w->client.flags & LEG_CLOSE_CAME) != 0) {

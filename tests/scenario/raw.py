@@ -116,15 +116,17 @@ def test_raw_stream_of_text_that_is_not_utf8_gets_1014(t):
         if good == b"good":
             client.expect(TEXT, "good")
         app.send(bad)
-        client.expect_fail(1014)
+        # what went wrong, to the client as to the access log
+        equal(client.expect_fail(1014).reason, "the application sent text that is not UTF-8")
         equal(app.read_all(), b"")
-        equal(gateway.ended(), (1014, "backend"))
+        line = gateway.daemon.access()[0]
+        equal((line["close_code"], line["closed_by"], line["reason"]), (1014, "backend", "the application sent text that is not UTF-8"))
     # the end within a character
     client, app = gateway.open()
     app.send(b"all of it\xe2\x82")
     app.close()
     client.expect(TEXT, "all of it")
-    client.expect_fail(1014)
+    equal(client.expect_fail(1014).reason, "the application's text ends within a character")
 
 
 @tag("tsan")

@@ -357,6 +357,7 @@ class WebSocket(Conn):
         got = self.expect_close(code, timeout=timeout, skip=skip)
         self.send_as_far_as_possible(self.frame(CLOSE, got.payload))
         self.expect_end()
+        return got
 
     def finish(self, code=1000, reason=""):
         """The close handshake, begun here; the server ends the TCP connection first (RFC 6455, 7.1.1)."""
