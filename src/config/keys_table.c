@@ -220,7 +220,9 @@ const struct config_key config_keys[] = {
 	    .doc = "Past the rate: delay (the client is not read for a while) or close (1008)." },
 	{ WEBSOCKET("CloseTimeout", close_timeout_ms), .type = CONFIG_T_TIME, .max = HOURS(1),
 	    .def = "5s",
-	    .doc = "How long the peer's Close is waited for before the connection is dropped." },
+	    .doc = "How long the peer's Close is waited for before the connection is dropped. Over HTTP/1.1 "
+		   "a client that still has to read what came before the Close, and takes some of it each time, "
+		   "has at most five times as long in addition; over HTTP/2 once." },
 	{ WEBSOCKET("MaxMessageSize", max_message_size), .type = CONFIG_T_SIZE, .max = GIB(1048576),
 	    .def = "16M",
 	    .doc = "A longer message (after decompression) gets Close 1009; 0 is no limit." },

@@ -177,11 +177,22 @@ ws_close_done(const struct ws *w)
 	    (w->client.flags & (LEG_CLOSE_CAME | LEG_BROKEN)) != 0;
 }
 
+uint32_t
+ws_client_queued(const struct ws *w)
+{
+	size_t n = w->client.s != NULL ? stream_queued(w->client.s) : 0;
+
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 void
 ws_closing(struct ws *w)
 {
-	if (w->close_at == 0)
+	if (w->close_at == 0) {
 		w->close_at = ws_stamp_in(w, ws_config(w)->close_timeout_ms);
+		w->client.flags &= (uint8_t)~LEG_PING_DUE;
+		w->client.close_queued = ws_client_queued(w);
+	}
 	if (w->limited)
 		ws_rate_closing(w);
 	/* Whatever was held back: the peer's Close is what is wanted now. */

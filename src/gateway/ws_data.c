@@ -547,7 +547,7 @@ ws_on_room(struct stream *s)
 	if (from->s == NULL || (from->s->holds & STREAM_HOLD_PEER) == 0)
 		return;
 	/* Its PONG may be among what we did not read: the time starts anew. */
-	if ((from->flags & LEG_AWAIT_PONG) != 0)
+	if ((from->flags & LEG_AWAIT_PONG) != 0 && w->close_at == 0)
 		from->keepalive = ws_stamp(w);
 	if (!from->is_backend && ws_edge_waits(w))
 		ws_resume(w);

@@ -40,8 +40,11 @@ struct ws_leg {
 		struct ws_raw *raw;	/* owned; towards a raw backend, which sends no frames */
 	};
 	uint32_t last_rx;		/* stamp */
-	uint32_t keepalive;		/* stamp; AWAIT_PONG: when the PING went out; else the last unsolicited
+	union {
+		uint32_t keepalive;	/* stamp; AWAIT_PONG: when the PING went out; else the last unsolicited
 					 * PONG */
+		uint32_t close_queued;	/* client, once close_at runs: bytes that it had not taken then */
+	};
 	uint32_t token;			/* of the last PING, added to the gateway's base; 0: none */
 	bool is_backend;
 	uint8_t flags;
@@ -145,6 +148,8 @@ ws_at_boundary(const struct ws *w, const struct ws_leg *leg)
 void ws_note_end(struct ws *w, unsigned code, enum session_side by, const char *reason);
 void ws_close(struct ws *w, unsigned code, unsigned backend_code, const char *reason);
 void ws_closing(struct ws *w);
+/* Bytes that wait for the client, at most UINT32_MAX. */
+uint32_t ws_client_queued(const struct ws *w);
 bool ws_close_done(const struct ws *w);
 void ws_backend_lost(struct ws *w, const char *reason);
 void ws_protocol_error(struct ws *w, struct ws_leg *leg, unsigned code, const char *why);

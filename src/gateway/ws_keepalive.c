@@ -194,13 +194,18 @@ ws_close_timeout(struct ws *w)
 {
 	bool client_waits = (w->client.flags & LEG_CLOSE_CAME) != 0 &&
 	    (w->client.flags & LEG_CLOSE_SENT) == 0;
+	uint32_t queued;
 	bool told;
 
 	if (client_waits && ws_at_boundary(w, &w->client))
 		ws_send_close(w, &w->client, WS_CLOSE_BACKEND, NULL, 0);
-	/* What the kernel has may be on its way to a slow client yet: a reset would take it away, our Close too. */
+	queued = ws_client_queued(w);
+	/*
+	 * What the kernel has may be on its way to a slow client yet: a reset would take it away, our Close too.  Who has
+	 * taken some of what waits here gets the rest, as long as that goes on (h1_server.c).
+	 */
 	told = (w->client.flags & LEG_CLOSE_SENT) != 0 && w->client.s != NULL &&
-	    stream_queued(w->client.s) == 0;
+	    (queued == 0 || queued < w->client.close_queued);
 	ws_finish(w, !told && !ws_close_done(w));
 }
 

@@ -294,7 +294,7 @@ ws_rate_go_on(struct ws *w)
 	}
 	/* Silent only because it was not read: the clocks start anew. */
 	leg->last_rx = w->ss.last_data = ws_stamp(w);
-	if ((leg->flags & LEG_AWAIT_PONG) != 0)
+	if ((leg->flags & LEG_AWAIT_PONG) != 0 && w->close_at == 0)
 		leg->keepalive = ws_stamp(w);
 	stream_release(leg->s, STREAM_HOLD_RATE);
 	ws_arm(w);

@@ -21,6 +21,9 @@
 
 #include "http/h1_server_int.h"
 
+/* A WebSocket's end waits at most so many times its CloseTimeout for a client that goes on reading. */
+#define H1_CLOSE_STEPS 5
+
 static void h1_on_timer(struct loop_timer *t);
 
 static struct h1_server *
@@ -148,13 +151,27 @@ h1_fail(struct h1_server *h1c, enum stream_error e, const char *why)
 	h1_destroy(h1c, h1_is_cut_short(h1c));
 }
 
-/* What waits is the end of a response: a client that takes any of it within an idle connection's time gets all of it. */
+/*
+ * What waits is the end of a response: a client that takes any of it within an idle connection's time gets all of it.
+ * Of a WebSocket's end it has to take some within each CloseTimeout, and all within H1_CLOSE_STEPS of them.
+ */
 static void
 h1_arm_flush(struct h1_server *h1c)
 {
-	h1c->http->flushing = true;
-	h1c->http->queued = transport_queued(&h1c->c.t);
-	h1_arm(h1c, h1c->c.listen->idle_connection_timeout_ms);
+	struct h1_http *h = h1c->http;
+
+	h->flushing = true;
+	h->queued = transport_queued(&h1c->c.t);
+	h1_arm(h1c, h->steps > 0 ? h->linger_ms : h1c->c.listen->idle_connection_timeout_ms);
+}
+
+/* Whether a client that was waited for has taken some, and may have the rest. */
+static bool
+h1_flush_goes_on(struct h1_server *h1c)
+{
+	struct h1_http *h = h1c->http;
+
+	return transport_queued(&h1c->c.t) < h->queued && (h->steps == 0 || --h->steps > 0);
 }
 
 void
@@ -178,7 +195,8 @@ h1_linger(struct h1_server *h1c, uint64_t linger_ms)
 		return;
 	}
 	transport_want_read(&h1c->c.t, true);
-	if (http && transport_queued(&h1c->c.t) > 0)
+	h1c->http->steps = http ? 0 : H1_CLOSE_STEPS;
+	if (transport_queued(&h1c->c.t) > 0)
 		h1_arm_flush(h1c);
 	else
 		h1_arm(h1c, linger_ms);
@@ -366,7 +384,7 @@ h1_on_timer(struct loop_timer *timer)
 	struct h1_server *h1c = h->h1c;
 
 	if (h->flushing) {
-		if (transport_queued(&h1c->c.t) < h->queued)
+		if (h1_flush_goes_on(h1c))
 			h1_arm_flush(h1c);
 		else
 			h1_destroy(h1c, true);

@@ -40,7 +40,8 @@ struct h1_http {
 	bool keep_alive, is_head, is_websocket, minor0;
 	bool responded, response_done, no_body, released, next_wanted;
 	bool expects;  /* 100 (Continue) is awaited: the body may never come */
-	bool flushing; /* the end of a response waits for the client to take it */
+	bool flushing; /* the end of a response, or of a WebSocket, waits for the client to take it */
+	uint8_t steps; /* of linger_ms that are left to the end of a WebSocket, as long as the client takes some in each */
 };
 
 struct h1_server {

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 
+import prom
 from harness import FACTOR, alone, equal, flavours, wait
 from wire import (BINARY, Listener, WebSocket, answer_101, check_101, connect, handshake_head, open_ws,
                   request_head)
@@ -179,6 +180,37 @@ def test_slow_a_websocket_reads_what_it_was_sent_before_its_close(t):
     client.expect_message(BINARY, bytes(SIZE))
     client.expect_close(1000)
     client.expect_end()
+
+
+def test_slow_a_close_behind_much_waits_for_a_client_that_goes_on_reading(t):
+    """CloseTimeout is over while more waits than the kernel takes: it goes out to who has taken some of it."""
+    listener = Listener(t, "unix")
+    daemon = t.daemon(
+        f"[server]\nAdminAddress=unix:{t.tmp}/admin.sock\n"
+        f"[listen main]\nAddress=unix:{t.tmp}/front.sock\n[websocket]\nCloseTimeout=2s\nBufferLimit=16M\n"
+        f"[route ws]\nPath=/ws\nAction=forward\nBackend=app\n[backend app]\nAddress={listener.address}\n",
+        access=True,
+    )
+
+    def metric(name):
+        return prom.Scrape(connect(t, t.tmp / "admin.sock").request(target="/metrics").body.decode()).sum(name)
+
+    for reads in (True, False):
+        client = connect(t, t.tmp / "front.sock", kind=WebSocket)
+        client.send(handshake_head("/ws"))
+        app = listener.accept_request()
+        answer_101(app)
+        check_101(client.read_response())
+        app.binary(bytes(SIZE))
+        wait(lambda: metric("wsrelayd_messages_total") == 2 - reads, what="the message waits")
+        before = metric("wsrelayd_queued_bytes")
+        app.send_close(1000, "done")
+        wait(lambda: metric("wsrelayd_queued_bytes") > before, what="the Close waits behind it")
+        got = client.read(SIZE // 4) if reads else b""
+        equal(daemon.access()[-1]["close_code"], 1000)  # its end, for the gateway
+        got += client.read_all()
+        equal(len(got) == 10 + SIZE + 8, reads, f"{len(got)} bytes came")
+        equal(got.endswith(b"\x03\xe8done"), reads)
 
 
 def test_slow_a_close_that_is_on_its_way_is_not_taken_back(t):
