@@ -184,7 +184,7 @@ def test_slow_a_websocket_reads_what_it_was_sent_before_its_close(t):
 
 def test_slow_a_close_behind_much_waits_for_a_client_that_goes_on_reading(t):
     """CloseTimeout is over while more waits than the kernel takes: it goes out to who has taken some of it."""
-    listener = Listener(t, "unix")
+    listener, size = Listener(t, "unix"), 4 << 20
     daemon = t.daemon(
         f"[server]\nAdminAddress=unix:{t.tmp}/admin.sock\n"
         f"[listen main]\nAddress=unix:{t.tmp}/front.sock\n[websocket]\nCloseTimeout=2s\nBufferLimit=16M\n"
@@ -201,15 +201,16 @@ def test_slow_a_close_behind_much_waits_for_a_client_that_goes_on_reading(t):
         app = listener.accept_request()
         answer_101(app)
         check_101(client.read_response())
-        app.binary(bytes(SIZE))
+        app.binary(bytes(size))
         wait(lambda: metric("wsrelayd_messages_total") == 2 - reads, what="the message waits")
         before = metric("wsrelayd_queued_bytes")
         app.send_close(1000, "done")
         wait(lambda: metric("wsrelayd_queued_bytes") > before, what="the Close waits behind it")
-        got = client.read(SIZE // 4) if reads else b""
+        got = client.read(size // 4) if reads else b""
+        assert metric("wsrelayd_queued_bytes") > size // 4
         equal(daemon.access()[-1]["close_code"], 1000)  # its end, for the gateway
         got += client.read_all()
-        equal(len(got) == 10 + SIZE + 8, reads, f"{len(got)} bytes came")
+        equal(len(got) == 10 + size + 8, reads, f"{len(got)} bytes came")
         equal(got.endswith(b"\x03\xe8done"), reads)
 
 
