@@ -9,6 +9,8 @@
  * Main thread while a context is built; tls_names_find on any thread, on names
  * that do not change any more.
  */
+#include <sys/stat.h>
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -26,14 +28,27 @@
 
 #define TLS_NAME_MAX 255	/* RFC 1035 2.3.4 */
 
+bool
+tls_file_is_no_fifo(const char *file, const char *conf_key, struct tls_report *r)
+{
+	struct stat sb;
+
+	if (stat(file, &sb) == -1 || !S_ISFIFO(sb.st_mode))
+		return true; /* what else is wrong with it is told by who opens it */
+	tls_report_error(r, conf_key, file, "expected a file, not a FIFO");
+	return false;
+}
+
 /* A file as a BIO (freed by the caller), or NULL after a report. */
 static BIO *
 tls_file_open(const char *file, const char *conf_key, struct tls_report *r)
 {
-	FILE *f = fopen(file, "re");
+	FILE *f;
 	BIO *b;
 
-	if (f == NULL) {
+	if (!tls_file_is_no_fifo(file, conf_key, r))
+		return NULL;
+	if ((f = fopen(file, "re")) == NULL) {
 		tls_report_error(r, conf_key, file, "%s", strerror(errno));
 		return NULL;
 	}

@@ -288,6 +288,8 @@ tls_ssl_ctx_set_client(SSL_CTX *s, struct tls_report *r)
 		    "is missing; expected a PEM file, because ClientCertificate is on");
 		return;
 	}
+	if (!tls_file_is_no_fifo(l->client_ca, "ClientCA", r))
+		return;
 	names = SSL_load_client_CA_file(l->client_ca);
 	if (names == NULL || SSL_CTX_load_verify_file(s, l->client_ca) != 1) {
 		sk_X509_NAME_pop_free(names, X509_NAME_free);

@@ -73,6 +73,11 @@ void tls_reason(char *out, size_t size);
 
 /* tls_cert.c */
 
+/*
+ * False, after a report, for a FIFO: start and reload would wait until somebody opens its other end.
+ */
+bool tls_file_is_no_fifo(const char *file, const char *conf_key, struct tls_report *r);
+
 /* Read both files and check that they fit.  0, or -1 after a report. */
 int tls_pair_load(struct tls_pair *p, const char *cert_file,
     const char *key_file, struct tls_report *r);

@@ -2,6 +2,8 @@
  * Certificate files that cannot be used, and the names that certificates speak
  * for.
  */
+#include <sys/stat.h>
+
 #include <openssl/err.h>
 
 #include <stdint.h>
@@ -17,6 +19,24 @@ START_TEST(tls_ctx_reports_a_missing_file)
 	ut_section_add(&ut_sec, "none.pem", "default.key");
 	ut_expect_refused("wsrelayd.ini:12: [listen web] Certificate=");
 	ut_expect_refused("/none.pem: No such file or directory\n");
+}
+END_TEST
+
+/* Check ends a test that waits for somebody at the other end. */
+START_TEST(tls_ctx_does_not_wait_for_a_fifo)
+{
+	ck_assert_int_eq(mkfifo(ut_path("fifo"), 0600), 0);
+	ut_section_add(&ut_sec, "fifo", "default.key");
+	ut_expect_refused("/fifo: expected a file, not a FIFO\n");
+	ut_section_clear(&ut_sec);
+	ut_section_add(&ut_sec, "default.pem", "fifo");
+	ut_expect_refused("/fifo: expected a file, not a FIFO\n");
+	ut_section_clear(&ut_sec);
+	ut_section_add(&ut_sec, "default.pem", "default.key");
+	ut_sec.l.client_certificate = CONFIG_CLIENT_CERT_OPTIONAL;
+	ut_sec.l.client_ca = ut_path("fifo");
+	ut_expect_refused("/fifo: expected a file, not a FIFO\n");
+	ck_assert_int_eq(unlink(ut_path("fifo")), 0);
 }
 END_TEST
 
@@ -143,6 +163,7 @@ main(void)
 {
 	const TTest *const cases[] = {
 		tls_ctx_reports_a_missing_file,
+		tls_ctx_does_not_wait_for_a_fifo,
 		tls_ctx_reports_what_is_no_certificate,
 		tls_ctx_reports_a_key_that_does_not_fit,
 		tls_ctx_reports_an_encrypted_key_and_asks_nobody,
