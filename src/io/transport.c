@@ -6,7 +6,8 @@
  * read has shown that the socket is empty: one that found nothing, or, of a byte stream, one that
  * found less than it had room for.  The latter shows nothing when the kernel told of an end or an
  * urgent byte (`marked`), which stand behind what a read brings and of which it does not tell again: then it is
- * read until nothing is there.
+ * read until nothing is there.  Nothing tells of descriptors that a Unix peer passes (unix(7)), which cut reads short,
+ * too: what it sent behind them is read when it sends more.
  *
  * The invariant, which all of it is about: whenever a callback has returned, a transport that wants
  * to read (or shakes hands) and has `more`, or bytes in OpenSSL, is on the loop's list of those that
