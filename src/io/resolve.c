@@ -5,6 +5,9 @@
  * asking; loops ask (resolve_start) and are answered through their mailbox.
  * Called by io/dial.c.
  *
+ * An answer that is over answers for another RESOLVE_STALE_MS while it is asked for anew, so that a name server which
+ * hangs, or another name's, holds up nobody; and up to RESOLVE_KEEP_MS when the new look-up fails.
+ *
  * An entry is one name: waiting, being looked up, or answered.  Its queries
  * hang on its list until it is answered; then each of them becomes a message
  * for its loop and is listed as posted until that loop has taken it.
@@ -58,6 +61,7 @@ struct resolve_entry {
 	enum resolve_state state;
 	unsigned refs;	   /* resolver->entries has one, each query has one */
 	uint64_t until_ms; /* the answer's end, once RESOLVE_DONE */
+	uint64_t found_ms; /* when its addresses were found; they may be of an earlier answer */
 	size_t n;
 	struct resolve_addr v[RESOLVE_MAX_ADDRS]; /* port 0 */
 	char error[128];
@@ -228,13 +232,35 @@ resolve_next_waiting(struct resolver *r)
 	return NULL;
 }
 
+/* e takes the place of an older answer; where it failed, with that one's addresses. */
+static void
+resolve_replace(struct resolver *r, struct resolve_entry *e, uint64_t now)
+{
+	struct resolve_entry *old, *next;
+
+	for (old = TAILQ_FIRST(&r->entries); old != NULL; old = next) {
+		next = TAILQ_NEXT(old, link);
+		if (old == e || old->state != RESOLVE_DONE || strcasecmp(old->name, e->name) != 0)
+			continue;
+		if (e->n == 0 && old->n != 0 && now < old->found_ms + RESOLVE_KEEP_MS) {
+			memcpy(e->v, old->v, sizeof(e->v));
+			e->n = old->n;
+			e->found_ms = old->found_ms;
+		}
+		resolve_entry_drop(r, old);
+	}
+}
+
 static void
 resolve_answer(struct resolver *r, struct resolve_entry *e)
 {
+	uint64_t now = clock_mono_ms();
 	struct resolve *q;
 
+	e->found_ms = now;
+	e->until_ms = now + (e->n != 0 ? RESOLVE_CACHE_MS : RESOLVE_FAIL_MS);
+	resolve_replace(r, e, now);
 	e->state = RESOLVE_DONE;
-	e->until_ms = clock_mono_ms() + (e->n != 0 ? RESOLVE_CACHE_MS : RESOLVE_FAIL_MS);
 	if (r->stopping)
 		return; /* the loops have ended: resolver_free disposes of the queries */
 	while ((q = LIST_FIRST(&e->queries)) != NULL) {
@@ -282,7 +308,14 @@ resolve_start_thread(struct resolver *r)
 	return rc == 0 ? 0 : -1;
 }
 
-/* Drop answers that are over, and the oldest ones when there are too many. */
+/* Whether these are addresses, and not older than that. */
+static bool
+resolve_is_younger(const struct resolve_entry *e, uint64_t now, uint64_t ms)
+{
+	return e->state == RESOLVE_DONE && e->n != 0 && now < e->found_ms + ms;
+}
+
+/* Drop answers that are of no use any more, and the oldest ones when there are too many. */
 static void
 resolve_expire(struct resolver *r)
 {
@@ -292,21 +325,19 @@ resolve_expire(struct resolver *r)
 	for (e = TAILQ_FIRST(&r->entries); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
 		if (e->state == RESOLVE_DONE &&
-		    (e->until_ms <= now || r->n_entries >= RESOLVE_CACHE_MAX))
+		    ((e->until_ms <= now && !resolve_is_younger(e, now, RESOLVE_KEEP_MS)) ||
+			r->n_entries >= RESOLVE_CACHE_MAX))
 			resolve_entry_drop(r, e);
 	}
 }
 
+/* A look-up that is to come. */
 static struct resolve_entry *
-resolve_find(struct resolver *r, const char *name)
+resolve_entry_new(struct resolver *r, const char *name)
 {
 	struct resolve_entry *e;
 	size_t size = strlen(name) + 1;
 
-	TAILQ_FOREACH(e, &r->entries, link)
-		if (strcasecmp(e->name, name) == 0 &&
-		    (e->state != RESOLVE_DONE || e->until_ms > clock_mono_ms()))
-			return e;
 	resolve_expire(r);
 	if ((e = mem_zalloc(sizeof(*e) + size)) == NULL)
 		return NULL;
@@ -318,6 +349,33 @@ resolve_find(struct resolver *r, const char *name)
 	return e;
 }
 
+/* What answers a query, or will: a reference for it, or NULL without memory. */
+static struct resolve_entry *
+resolve_find(struct resolver *r, const char *name)
+{
+	struct resolve_entry *e, *pending = NULL, *stale = NULL;
+	uint64_t now = clock_mono_ms();
+
+	TAILQ_FOREACH(e, &r->entries, link) {
+		if (strcasecmp(e->name, name) != 0)
+			continue;
+		if (e->state != RESOLVE_DONE)
+			pending = e;
+		else if (e->until_ms > now || resolve_is_younger(e, now, RESOLVE_STALE_MS))
+			stale = e;
+		if (e->state == RESOLVE_DONE && e->until_ms > now)
+			break;
+	}
+	if (stale != NULL)
+		stale->refs++;
+	/* An answer that is over but for a little: it is asked for anew, and nobody waits for that. */
+	if (e == NULL && pending == NULL && (pending = resolve_entry_new(r, name)) == NULL && stale == NULL)
+		return NULL;
+	if (stale == NULL)
+		pending->refs++;
+	return stale != NULL ? stale : pending;
+}
+
 /* Under the lock. */
 static int
 resolve_enter(struct resolver *r, struct resolve *q, const char *name)
@@ -327,12 +385,10 @@ resolve_enter(struct resolver *r, struct resolve *q, const char *name)
 	if (resolve_start_thread(r) == -1 || (e = resolve_find(r, name)) == NULL)
 		return -1;
 	q->entry = e;
-	e->refs++;
-	if (e->state == RESOLVE_DONE) {
+	if (e->state == RESOLVE_DONE)
 		resolve_post(r, q);
-		return 0;
-	}
-	LIST_INSERT_HEAD(&e->queries, q, link);
+	else
+		LIST_INSERT_HEAD(&e->queries, q, link);
 	pthread_cond_signal(&r->wake);
 	return 0;
 }

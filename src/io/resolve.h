@@ -1,7 +1,8 @@
 /*
  * Name look-ups by getaddrinfo on one thread of their own, so that hosts files, nsswitch and the like work as
  * administrators expect and no worker waits.  Answers are kept for RESOLVE_CACHE_MS, failures for a second; equal
- * look-ups under way share one call.
+ * look-ups under way share one call.  Addresses up to RESOLVE_STALE_MS old are answered with at once while they are looked
+ * up anew; up to RESOLVE_KEEP_MS old, when that fails.
  */
 #ifndef IO_RESOLVE_H
 #define IO_RESOLVE_H
@@ -13,6 +14,8 @@
 #include "io/loop.h"
 
 #define RESOLVE_CACHE_MS 5000
+#define RESOLVE_STALE_MS 60000
+#define RESOLVE_KEEP_MS 3600000
 #define RESOLVE_MAX_ADDRS 8
 
 struct resolver;

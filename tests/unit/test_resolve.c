@@ -171,10 +171,73 @@ START_TEST(resolve_keeps_answers_for_a_while)
 	atomic_fetch_add(&fake_skew_s, RESOLVE_CACHE_MS / 1000 - 2);
 	look_up(&k, w.r, w.l, "one.test", 1);
 	ck_assert_uint_eq(fake_count_calls(), 1);
-	atomic_fetch_add(&fake_skew_s, 3);
+	atomic_fetch_add(&fake_skew_s, RESOLVE_STALE_MS / 1000);
 	look_up(&k, w.r, w.l, "one.test", 1);
 	ck_assert_uint_eq(fake_count_calls(), 2);
 	world_free(&w);
+}
+END_TEST
+
+START_TEST(resolve_answers_with_the_old_while_it_asks_anew)
+{
+	struct world w = world_new();
+	struct look k, gated;
+	unsigned left = 1;
+
+	fake_set_gate(true);
+	look_up(&k, w.r, w.l, "gated.test", 1);
+	look_up(&k, w.r, w.l, "one.test", 1);
+	fake_set_gate(false);
+	atomic_fetch_add(&fake_skew_s, RESOLVE_CACHE_MS / 1000 + 1);
+	/* The name server hangs: neither this name waits for it nor another. */
+	for (int i = 0; i < 3; i++) {
+		look_up(&k, w.r, w.l, "gated.test", 7);
+		ck_assert_str_eq(look_text(&k, 0), "127.0.0.1:7");
+		fake_await_gate();
+		look_up(&k, w.r, w.l, "one.test", 8);
+		ck_assert_str_eq(look_text(&k, 0), "127.0.0.1:8");
+	}
+	ck_assert_uint_eq(fake_count_calls(), 3);
+	/* For a while only. */
+	atomic_fetch_add(&fake_skew_s, RESOLVE_STALE_MS / 1000);
+	look_start(&gated, w.r, w.l, "gated.test", 1, &left);
+	unit_loop_turns(w.l, 3);
+	ck_assert_uint_eq(gated.answers, 0);
+	fake_set_gate(true);
+	unit_loop_run(w.l);
+	ck_assert_uint_eq(gated.n, 1);
+	/* Each was asked for once, behind one another. */
+	look_up(&k, w.r, w.l, "two.test", 1);
+	ck_assert_uint_eq(fake_count_calls(), 5);
+	world_free(&w);
+}
+END_TEST
+
+START_TEST(resolve_answers_with_the_old_when_a_look_up_fails)
+{
+	struct world w = world_new();
+	struct look k;
+
+	look_up(&k, w.r, w.l, "one.test", 1);
+	fake_fails = true;
+	atomic_fetch_add(&fake_skew_s, RESOLVE_STALE_MS / 1000 + 1);
+	for (int i = 0; i < 2; i++) {
+		look_up(&k, w.r, w.l, "one.test", 2);
+		ck_assert_uint_eq(k.n, 1);
+		ck_assert_str_eq(look_text(&k, 0), "127.0.0.1:2");
+		ck_assert_uint_eq(fake_count_calls(), (unsigned)i + 2);
+		atomic_fetch_add(&fake_skew_s, 2);
+	}
+	atomic_fetch_add(&fake_skew_s, RESOLVE_KEEP_MS / 1000);
+	look_up(&k, w.r, w.l, "one.test", 1);
+	ck_assert_uint_eq(k.n, 0);
+	ck_assert_str_eq(k.error, gai_strerror(EAI_AGAIN));
+	fake_fails = false;
+	atomic_fetch_add(&fake_skew_s, 2);
+	look_up(&k, w.r, w.l, "one.test", 1);
+	ck_assert_uint_eq(k.n, 1);
+	world_free(&w);
+	atomic_store(&fake_skew_s, 0); /* Check's own account of the time has 32 bits of microseconds */
 }
 END_TEST
 
@@ -366,6 +429,8 @@ main(void)
 		resolve_keeps_the_order_drops_doubles_and_has_a_maximum,
 		resolve_equal_names_share_one_look_up,
 		resolve_keeps_answers_for_a_while,
+		resolve_answers_with_the_old_while_it_asks_anew,
+		resolve_answers_with_the_old_when_a_look_up_fails,
 		resolve_keeps_failures_only_shortly,
 		resolve_cache_has_a_maximum,
 		resolve_cancelled_while_waiting_is_not_looked_up,

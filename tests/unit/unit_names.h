@@ -33,6 +33,7 @@ static bool fake_gate;		/* under fake_lock */
 static unsigned fake_at_gate;	/* under fake_lock */
 static unsigned fake_calls;	/* under fake_lock: of names ending in .test */
 static atomic_long fake_skew_s; /* the clock is ahead by this */
+static atomic_bool fake_fails;	/* every name of the table, for now */
 
 static const struct fake_name fake_names[] = {
 	{ .name = "one.test", .addrs = { "127.0.0.1" } },
@@ -143,6 +144,8 @@ getaddrinfo(const char *restrict node, const char *restrict service,
 	if (f != NULL && f->gated)
 		fake_wait_at_gate();
 	pthread_mutex_unlock(&fake_lock);
+	if (fake_fails)
+		return EAI_AGAIN;
 	return f != NULL ? fake_answer(f, hints, res) : EAI_NONAME;
 }
 
