@@ -77,8 +77,9 @@ bool addr_cidr_has(const struct addr_cidr *c, const struct sockaddr *sa);
 void addr_client_key(const struct sockaddr *sa, uint8_t out[16]);
 
 /*
- * The same for limits: IPv6 by /64, which is what one customer has.  Whole are the addresses below which many clients
- * share a /64: IPv4 in IPv6 (mapped, and 64:ff9b::/96 of translators, RFC 6052) and link-local ones.
+ * The same for limits: IPv6 by /64, which is what one customer has.  Whole are the addresses below
+ * which many clients share a /64: IPv4 in IPv6 (mapped, and 64:ff9b::/96 of translators, RFC 6052)
+ * and link-local ones.
  */
 void addr_client_net(const struct sockaddr *sa, uint8_t out[16]);
 

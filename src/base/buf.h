@@ -20,8 +20,10 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 
-/* The same over size bytes (at least 1) that are the caller's: at most size - 1 are put there, and nothing is allocated.
- * No buf_clear. */
+/*
+ * The same over size bytes (at least 1) that are the caller's: at most size - 1 are put there, and
+ * nothing is allocated.  No buf_clear.
+ */
 static inline void
 buf_init_over(struct buf *b, char *room, size_t size)
 {
@@ -35,7 +37,7 @@ void buf_clear(struct buf *b);
  * All of these return 0, or -1 when the result would be longer than max or
  * there is no memory; the buffer is unchanged then.
  */
-int buf_reserve(struct buf *b, size_t more); /* room for `more` bytes past n */
+int buf_reserve(struct buf *b, size_t more);		     /* room for `more` bytes past n */
 int buf_append_grow(struct buf *b, const void *p, size_t n); /* buf_append's rare half */
 int buf_append_uint(struct buf *b, uint64_t n);		     /* decimal */
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,12 +1,14 @@
 /*
  * The log.  Any thread; called from everywhere, calls clock and mem.
  *
- * A line is made in one buffer on the stack.  Who logs writes it himself, with one write(2), as long as he need not wait
- * for that; else it is handed to a thread (log_writer.c).  The lock guards target and queue; it is not held while that
- * thread writes.  Level and format are atomics, so that log_on costs one load.
+ * A line is made in one buffer on the stack.  Who logs writes it himself, with one write(2), as
+ * long as he need not wait for that; else it is handed to a thread (log_writer.c).  The lock
+ * guards target and queue; it is not held while that thread writes.  Level and format are atomics,
+ * so that log_on costs one load.
  *
- * A log must not stop the gateway: lines that cannot be written are lost, counted, and the count is logged when there is
- * room again.  Messages that peers can cause are limited (log_limit.c), so that they do not fill a disk.
+ * A log must not stop the gateway: lines that cannot be written are lost, counted, and the count
+ * is logged when there is room again.  Messages that peers can cause are limited (log_limit.c), so
+ * that they do not fill a disk.
  */
 #include "base/log.h"
 
@@ -191,12 +193,14 @@ log_look(struct log *log)
 	}
 }
 
-/* Whether a line is for the writer, which is made when it is needed for the first time.  The lock is held. */
+/*
+ * Whether a line is for the writer, which is made when it is needed for the first time.  The lock
+ * is held.
+ */
 static bool
 log_is_queued(struct log *log)
 {
-	if (log->writer == NULL && log->started &&
-	    !log_target_is_ready(log->target, log->threads))
+	if (log->writer == NULL && log->started && !log_target_is_ready(log->target, log->threads))
 		log->writer = log_writer_new(log);
 	return log->writer != NULL;
 }
@@ -303,8 +307,7 @@ log_lets(struct log *log, enum log_level level, const void *kind, struct span te
 	return may;
 }
 
-__attribute__((format(printf, 4, 0)))
-static void
+__attribute__((format(printf, 4, 0))) static void
 log_vput(struct log *log, enum log_level level, const void *kind, const char *fmt, va_list ap)
 {
 	int saved = errno, len;

@@ -25,18 +25,20 @@ struct log;
 
 /*
  * target: "stderr", "syslog", "off" or a file's path (opened for append,
- * created 0640).  The caller owns the result (log_free, which writes what waits, for a second at most).  NULL when the file
- * cannot be opened or there is no memory; errno tells.
+ * created 0640).  The caller owns the result (log_free, which writes what waits, for a second at
+ * most).  NULL when the file cannot be opened or there is no memory; errno tells.
  */
 struct log *log_new(const char *target, enum log_level level, enum log_format format);
 void log_free(struct log *log);
 
 /*
- * From now on nobody who logs waits: not for a reader of a pipe, not for syslogd and, where the process has several
- * threads, not for a disk.  Lines that cannot be written at once are a thread's of the log, which is made when the first
- * of them comes; in a process of one thread, which the kernel serves faster, files are written by who logs. Lines that
- * the thread's queue (1 MiB) has no room for are lost and counted.  A file that is removed is made anew.  tell: the log that is
- * told of trouble with this one, and freed after it; NULL is standard error.  Once, before other threads log.
+ * From now on nobody who logs waits: not for a reader of a pipe, not for syslogd and, where the
+ * process has several threads, not for a disk.  Lines that cannot be written at once are a
+ * thread's of the log, which is made when the first of them comes; in a process of one thread,
+ * which the kernel serves faster, files are written by who logs. Lines that the thread's queue (1
+ * MiB) has no room for are lost and counted.  A file that is removed is made anew.  tell: the log
+ * that is told of trouble with this one, and freed after it; NULL is standard error.  Once, before
+ * other threads log.
  */
 void log_start(struct log *log, struct log *tell, bool threads);
 
@@ -51,8 +53,9 @@ int log_set_target(struct log *log, const char *target);
 int log_reopen(struct log *log);
 
 /*
- * Before the first thread: the log's file goes to this user and group, who have to open it again later, if the log has made
- * it.  One that was there, or to which a link led, is left as it is: who could have put it there must not be given it.
+ * Before the first thread: the log's file goes to this user and group, who have to open it again
+ * later, if the log has made it.  One that was there, or to which a link led, is left as it is:
+ * who could have put it there must not be given it.
  */
 void log_give(struct log *log, uid_t uid, gid_t gid);
 
@@ -61,7 +64,9 @@ bool log_on(const struct log *log, enum log_level level);
 
 /* How many lines the target did not take since log_new. */
 uint64_t log_lost(const struct log *log);
-/* How many messages were suppressed by log_peer and log_kind; log must not be NULL, here as there. */
+/*
+ * How many messages were suppressed by log_peer and log_kind; log must not be NULL, here as there.
+ */
 uint64_t log_suppressed(const struct log *log);
 
 /*
@@ -83,9 +88,10 @@ void log_vmsg(struct log *log, enum log_level level, const char *fmt, va_list ap
     __attribute__((format(printf, 3, 0)));
 
 /*
- * The same for what a peer can cause any number of times: no more than LOG_LIMIT_BURST of a kind in LOG_LIMIT_MS; then
- * they are suppressed, and how many it were is told with the last of them when the time is over. A kind is a place in
- * the source: fmt, or what stands for it.  At LogLevel=debug there is no limit.
+ * The same for what a peer can cause any number of times: no more than LOG_LIMIT_BURST of a kind
+ * in LOG_LIMIT_MS; then they are suppressed, and how many it were is told with the last of them
+ * when the time is over. A kind is a place in the source: fmt, or what stands for it.  At
+ * LogLevel=debug there is no limit.
  */
 #define LOG_LIMIT_BURST 20
 #define LOG_LIMIT_MS 10000

@@ -53,10 +53,15 @@ const char *log_target_name(const struct log_target *t);
 /* Whether the file has been removed. */
 bool log_target_is_gone(const struct log_target *t);
 
-/* Whether a line can be given now, without waiting; threads: others would wait for a disk as well. */
+/*
+ * Whether a line can be given now, without waiting; threads: others would wait for a disk as well.
+ */
 bool log_target_is_ready(const struct log_target *t, bool threads);
 
-/* Give whole lines, newlines and all, to the fd.  Now: waits LOG_STALL_MS once and then gives up.  False: not all. */
+/*
+ * Give whole lines, newlines and all, to the fd.  Now: waits LOG_STALL_MS once and then gives up.
+ * False: not all.
+ */
 #define LOG_STALL_MS 100
 bool log_target_write_now(struct log_target *t, const char *p, size_t n);
 /* The same, for as long as it takes.  False: errno tells. */
@@ -81,8 +86,8 @@ struct log_limit {
 };
 
 /*
- * Whether one more message of the kind may be logged now.  If an interval of it is over in which some were suppressed, *due is its
- * entry, to be told first (log_limit_tell).
+ * Whether one more message of the kind may be logged now.  If an interval of it is over in which
+ * some were suppressed, *due is its entry, to be told first (log_limit_tell).
  */
 bool log_limit_take(struct log_limit *l, const void *kind, enum log_level level, uint64_t now_ms,
     struct log_limit_kind **due);
@@ -103,20 +108,22 @@ struct log {
 	struct log_writer *writer; /* owned; NULL: who logs writes */
 	struct log *tell;	   /* borrowed; where trouble is told; NULL: standard error */
 	struct log_limit limit;
-	bool failing; /* the trouble was told */
+	bool failing;	       /* the trouble was told */
 	bool started, threads; /* log_start */
-	uint64_t looked_ms; /* when it was looked whether the file is still there */
+	uint64_t looked_ms;    /* when it was looked whether the file is still there */
 	atomic_int level;
 	atomic_int format;
-	atomic_bool off;	     /* target->kind is LOG_K_OFF */
-	atomic_uint_fast64_t lost;   /* since the log was opened */
-	atomic_uint_fast64_t unsaid; /* of these, not logged yet */
+	atomic_bool off;		 /* target->kind is LOG_K_OFF */
+	atomic_uint_fast64_t lost;	 /* since the log was opened */
+	atomic_uint_fast64_t unsaid;	 /* of these, not logged yet */
 	atomic_uint_fast64_t suppressed; /* messages of a kind that came too often */
 };
 
 struct log_writer *log_writer_new(struct log *log); /* started; NULL: errno tells */
-/* Writes what is left, for LOG_END_MS at most, and ends; false: it hangs in a write, and frees the log
- * itself when that is over. Without the lock. */
+/*
+ * Writes what is left, for LOG_END_MS at most, and ends; false: it hangs in a write, and frees the
+ * log itself when that is over. Without the lock.
+ */
 #define LOG_END_MS 1000
 bool log_writer_free(struct log_writer *w);
 /* With the lock held: a line without its newline; false: there is no room. */
@@ -135,7 +142,10 @@ void log_tell(struct log *log, const char *name, const char *what);
 void log_look(struct log *log);
 
 void log_lose(struct log *log, uint64_t n);
-/* Tell of lines that were lost, in this log; and of messages that were suppressed, whose time has come or of all. */
+/*
+ * Tell of lines that were lost, in this log; and of messages that were suppressed, whose time has
+ * come or of all.
+ */
 void log_put_unsaid(struct log *log);
 void log_put_suppressed(struct log *log, bool all);
 

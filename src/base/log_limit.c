@@ -1,8 +1,8 @@
 /*
  * Messages of a kind: so many in an interval, then only their number.  See log_int.h.
  *
- * A table of fixed size; the kinds are places in the source, of which there are fewer.  Should they be more, the
- * rest share an entry.
+ * A table of fixed size; the kinds are places in the source, of which there are fewer.  Should
+ * they be more, the rest share an entry.
  */
 #include <inttypes.h>
 #include <stdio.h>

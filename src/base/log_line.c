@@ -111,8 +111,7 @@ log_line_text(struct log_line *l, struct span s)
 }
 
 void
-log_line_make_json(
-    struct log_line *l, enum log_level level, const char *when, struct span text)
+log_line_make_json(struct log_line *l, enum log_level level, const char *when, struct span text)
 {
 	static const char end[] = "\"}";
 

@@ -1,9 +1,10 @@
 /*
  * Where a log's lines go.  See log_int.h.
  *
- * Written at once, by who logs, or by the writer's thread for as long as it takes.  Where writing can block or raise
- * SIGPIPE (all but regular files), writing at once asks poll(2) first, waits LOG_STALL_MS once, and from then on gives
- * up until the reader is back.  A line of at most PIPE_BUF bytes does not block once poll says writable.
+ * Written at once, by who logs, or by the writer's thread for as long as it takes.  Where writing
+ * can block or raise SIGPIPE (all but regular files), writing at once asks poll(2) first, waits
+ * LOG_STALL_MS once, and from then on gives up until the reader is back.  A line of at most
+ * PIPE_BUF bytes does not block once poll says writable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -125,10 +126,14 @@ const char *
 log_target_name(const struct log_target *t)
 {
 	switch (t->kind) {
-	case LOG_K_OFF: return "off";
-	case LOG_K_STDERR: return "stderr";
-	case LOG_K_SYSLOG: return "syslog";
-	case LOG_K_FILE: return t->path;
+	case LOG_K_OFF:
+		return "off";
+	case LOG_K_STDERR:
+		return "stderr";
+	case LOG_K_SYSLOG:
+		return "syslog";
+	case LOG_K_FILE:
+		return t->path;
 	}
 	return "?";
 }
@@ -185,10 +190,14 @@ bool
 log_target_is_ready(const struct log_target *t, bool threads)
 {
 	switch (t->kind) {
-	case LOG_K_OFF: return true;
-	case LOG_K_SYSLOG: return false;
-	case LOG_K_STDERR: return !t->can_block || log_writable(t, 0);
-	case LOG_K_FILE: return t->can_block ? log_writable(t, 0) : !threads;
+	case LOG_K_OFF:
+		return true;
+	case LOG_K_SYSLOG:
+		return false;
+	case LOG_K_STDERR:
+		return !t->can_block || log_writable(t, 0);
+	case LOG_K_FILE:
+		return t->can_block ? log_writable(t, 0) : !threads;
 	}
 	return true;
 }

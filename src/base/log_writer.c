@@ -1,14 +1,16 @@
 /*
- * The thread that writes a log, so that nobody who logs waits for a disk, a pipe that nobody reads, or syslogd.  See
- * log_int.h.
+ * The thread that writes a log, so that nobody who logs waits for a disk, a pipe that nobody
+ * reads, or syslogd.  See log_int.h.
  *
- * Lines wait in a ring of fixed size; when it is full, they are lost and counted.  The thread takes as many as fit
- * into one write: to a pipe or a terminal no more than PIPE_BUF bytes of whole lines, so that they stay whole beside
- * those of others.  What it could not write is lost, and told once where somebody may see it: a message in the log
- * about the access log, one on standard error about the log itself.
+ * Lines wait in a ring of fixed size; when it is full, they are lost and counted.  The thread
+ * takes as many as fit into one write: to a pipe or a terminal no more than PIPE_BUF bytes of
+ * whole lines, so that they stay whole beside those of others.  What it could not write is lost,
+ * and told once where somebody may see it: a message in the log about the access log, one on
+ * standard error about the log itself.
  *
- * The lock is not held while something is written.  An end does not wait long for a pipe that nobody reads: the
- * process is about to end, and the thread is left behind where it is, with the log, which is freed by it then.
+ * The lock is not held while something is written.  An end does not wait long for a pipe that
+ * nobody reads: the process is about to end, and the thread is left behind where it is, with the
+ * log, which is freed by it then.
  */
 #include <errno.h>
 #include <limits.h>
@@ -37,10 +39,11 @@ struct log_writer {
 	struct log *log; /* borrowed: its owner */
 	pthread_t thread;
 	pthread_cond_t more, over;
-	char *ring;	   /* mapped */
-	size_t at, n;	   /* what waits */
+	char *ring;   /* mapped */
+	size_t at, n; /* what waits */
 	bool sleeps, stop, ended;
-	bool abandoned; /* nobody waits for it any more: the log is its own, `tell` is not to be used */
+	/* nobody waits for it any more: the log is its own, `tell` is not to be used */
+	bool abandoned;
 	enum log_level level; /* of the batch's line, for syslog */
 	size_t batch_n;
 	unsigned batch_lines;
@@ -95,8 +98,7 @@ writer_fill(struct log_writer *w, const struct log_target *t)
 	w->batch_n = w->batch_lines = 0;
 	while (w->n > 0) {
 		writer_peek(w, &r, 0, sizeof(r));
-		if (w->batch_n + r.n + 1 > max ||
-		    (w->batch_lines > 0 && t->kind == LOG_K_SYSLOG))
+		if (w->batch_n + r.n + 1 > max || (w->batch_lines > 0 && t->kind == LOG_K_SYSLOG))
 			return;
 		writer_peek(w, w->batch + w->batch_n, sizeof(r), r.n);
 		w->level = (enum log_level)r.level;
@@ -140,13 +142,17 @@ writer_failed(struct log_writer *w, const struct log_target *t, int err)
 	w->log->failing = true;
 	if (!first || t->kind == LOG_K_STDERR)
 		return;
-	snprintf(what, sizeof(what), "%s; lines are lost until it can be written again", strerror(err));
+	snprintf(
+	    what, sizeof(what), "%s; lines are lost until it can be written again", strerror(err));
 	pthread_mutex_unlock(&w->log->lock);
 	log_tell(w->log, log_target_name(t), what);
 	pthread_mutex_lock(&w->log->lock);
 }
 
-/* It goes well: what had been lost is told, in the log itself or, about an access log, in the other one. */
+/*
+ * It goes well: what had been lost is told, in the log itself or, about an access log, in the
+ * other one.
+ */
 static void
 writer_recovered(struct log_writer *w)
 {
@@ -301,8 +307,7 @@ log_writer_free(struct log_writer *w)
 	log_put_suppressed(w->log, true);
 	w->stop = true;
 	pthread_cond_signal(&w->more);
-	while (!w->ended &&
-	    pthread_cond_timedwait(&w->over, &w->log->lock, &until) != ETIMEDOUT)
+	while (!w->ended && pthread_cond_timedwait(&w->over, &w->log->lock, &until) != ETIMEDOUT)
 		continue;
 	ended = w->ended;
 	w->abandoned = !ended;

@@ -19,14 +19,14 @@ void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);
 
 /*
- * What p points into, and all that it points to, is never freed, because a library would do so twice: leak checkers
- * are told.
+ * What p points into, and all that it points to, is never freed, because a library would do so
+ * twice: leak checkers are told.
  */
 void mem_abandon(const void *p);
 
 /*
- * n zeroed bytes straight from the kernel, aligned to n (a power of two, at least a page); NULL without memory.
- * mem_pages_free gives them back to it.
+ * n zeroed bytes straight from the kernel, aligned to n (a power of two, at least a page); NULL
+ * without memory.  mem_pages_free gives them back to it.
  */
 void *mem_pages(size_t n);
 void mem_pages_free(void *p, size_t n);
@@ -36,8 +36,8 @@ void *mem_map(size_t n);
 void mem_map_free(void *p, size_t n);
 
 /*
- * Give what the C library holds and nobody uses back to the kernel, as far as it can: pages between objects too.  It takes
- * time for each free piece, so it is for calm moments.
+ * Give what the C library holds and nobody uses back to the kernel, as far as it can: pages
+ * between objects too.  It takes time for each free piece, so it is for calm moments.
  */
 void mem_trim(void);
 

@@ -20,7 +20,10 @@ int num_hex_digit(char c);			  /* its value in either case, or -1 */
 /* yes/no/true/false/on/off/1/0, without regard to case. */
 int num_parse_bool(struct span s, bool *out);
 
-/* `500ms`, `30s`, `2min` (also `m`), `1h`, `1d`, a bare number of seconds, `infinity` in any case; ms out. */
+/*
+ * `500ms`, `30s`, `2min` (also `m`), `1h`, `1d`, a bare number of seconds, `infinity` in any case;
+ * ms out.
+ */
 int num_parse_time_ms(struct span s, uint64_t *out_ms);
 
 /* bytes, `64K`, `16M`, `1G` (1024; lower case too). */

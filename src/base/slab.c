@@ -1,8 +1,8 @@
 /*
  * Slabs.  See slab.h.
  *
- * A slab is SLAB_BYTES aligned to its size, so that an object finds its slab's header by
- * masking.  Slabs with room are in the owner's list; a full one is in none; empty ones are given back but
+ * A slab is SLAB_BYTES aligned to its size, so that an object finds its slab's header by masking.
+ * Slabs with room are in the owner's list; a full one is in none; empty ones are given back but
  * for a few, which are kept so that what comes and goes with each turn costs no system call.
  */
 #include <sys/mman.h>
@@ -14,15 +14,15 @@
 #include "base/slab.h"
 
 struct slab_object {
-	struct slab_object *next;	/* of the free ones */
+	struct slab_object *next; /* of the free ones */
 };
 
 struct slab_page {
 	struct slab *owner;		/* borrowed */
-	struct slab_page *next, **prev;	/* of the owner's partial ones; prev NULL: full */
+	struct slab_page *next, **prev; /* of the owner's partial ones; prev NULL: full */
 	struct slab_object *free;	/* given back ones */
 	uint32_t n_used;
-	uint32_t n_touched;		/* objects behind these were never given */
+	uint32_t n_touched; /* objects behind these were never given */
 };
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -155,7 +155,7 @@ slab_page_new(struct slab *s)
 
 	if ((pg = mem_pages(SLAB_BYTES)) == NULL)
 		return NULL;
-	pg->owner = s;		/* the kernel's pages are zeroed */
+	pg->owner = s; /* the kernel's pages are zeroed */
 	s->n_pages++;
 	s->n_empty++;
 	slab_link(s, pg);

@@ -1,7 +1,7 @@
 /*
- * Objects of one size, packed into slabs of their own: no header and no rounding for
- * each object, and memory that goes back to the kernel when a slab is empty, however the other sizes
- * are interleaved.  For what every connection owns.  One thread; embedded.
+ * Objects of one size, packed into slabs of their own: no header and no rounding for each object,
+ * and memory that goes back to the kernel when a slab is empty, however the other sizes are
+ * interleaved.  For what every connection owns.  One thread; embedded.
  */
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H
@@ -14,17 +14,21 @@
 struct slab_page;
 
 struct slab {
-	struct slab_page *partial;	/* with room; the fullest that had to be told apart is first */
-	size_t object_bytes;		/* a multiple of 8 */
+	/* with room; the fullest that had to be told apart is first */
+	struct slab_page *partial;
+	size_t object_bytes; /* a multiple of 8 */
 	size_t n_pages;
-	size_t n_empty;			/* of these: without an object */
-	size_t used;			/* objects */
+	size_t n_empty; /* of these: without an object */
+	size_t used;	/* objects */
 };
 
 /* object_bytes: 8 to SLAB_BYTES / 4, rounded up to a multiple of 8.  Allocates nothing. */
 void slab_init(struct slab *s, size_t object_bytes);
 
-/* Give the empty slabs that are kept back, too: for calm moments, as it looks at all that have room. */
+/*
+ * Give the empty slabs that are kept back, too: for calm moments, as it looks at all that have
+ * room.
+ */
 void slab_trim(struct slab *s);
 
 /* All objects must have been freed. */

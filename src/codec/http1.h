@@ -81,9 +81,9 @@ struct http_head {
 	unsigned status; /* 100 to 999 */
 	struct span reason;
 	/* both */
-	unsigned minor;	      /* HTTP/1.minor; 0 or 1 */
-	bool keep_alive;      /* by version and Connection (RFC 9112 9.3) */
-	bool expect_continue; /* Expect: 100-continue */
+	unsigned minor;	       /* HTTP/1.minor; 0 or 1 */
+	bool keep_alive;       /* by version and Connection (RFC 9112 9.3) */
+	bool expect_continue;  /* Expect: 100-continue */
 	bool connection_names; /* Connection has more than close and keep-alive */
 	enum http_body body;
 	uint64_t content_length; /* with HTTP_BODY_LENGTH */
@@ -122,9 +122,10 @@ enum http_body http1_response_body(const struct http_head *response, struct span
 #define HTTP1_MAX_TRAILER_BYTES 8190
 
 /*
- * Take a trailer section apart (RFC 9110 6.5): p[0..n) are whole field lines, as http1_chunked_feed
- * handed them out.  Returns how many of them are in v (spans point into p): those that must not stand
- * there are left out (http_trailer_allowed).  A line that is none ends it.
+ * Take a trailer section apart (RFC 9110 6.5): p[0..n) are whole field lines, as
+ * http1_chunked_feed handed them out.  Returns how many of them are in v (spans point into p):
+ * those that must not stand there are left out (http_trailer_allowed).  A line that is none ends
+ * it.
  */
 size_t http1_parse_trailers(const char *p, size_t n, struct http_field v[HTTP1_MAX_TRAILERS]);
 
@@ -139,7 +140,10 @@ bool http_trailer_allowed(struct span name);
 const struct http_field *http_head_find(const struct http_head *h, const char *name);
 size_t http_head_count(const struct http_head *h, const char *name);
 
-/* Keep-Alive: timeout=N of a response, in seconds; false: it does not say, or not well.  Of several the least. */
+/*
+ * Keep-Alive: timeout=N of a response, in seconds; false: it does not say, or not well.  Of
+ * several the least.
+ */
 bool http_head_keep_alive_s(const struct http_head *h, uint64_t *seconds);
 
 /* Whether any field of that name has the token in its comma-separated list. */
@@ -186,14 +190,18 @@ enum http1_chunk {
 };
 
 void http1_chunked_init(struct http1_chunked *c);
-/* *used: bytes of p taken.  With _DATA *data is a run of payload in p (not empty), with _TRAILER one of
- * trailer lines, their CRLFs too, that ends where *used does; call again with the rest.  _MORE: all was taken.  _END: the last chunk and the trailers are over; bytes behind
- * *used are the next message's. */
+/*
+ * *used: bytes of p taken.  With _DATA *data is a run of payload in p (not empty), with _TRAILER
+ * one of trailer lines, their CRLFs too, that ends where *used does; call again with the rest.
+ * _MORE: all was taken.  _END: the last chunk and the trailers are over; bytes behind *used are
+ * the next message's.
+ */
 enum http1_chunk http1_chunked_feed(
     struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data);
 /*
- * The same where the bytes may be written to: the payload of all chunks that are here is put together in place and
- * handed out as one run, so that small chunks cost no more than large ones.  *data may end before *used does.
+ * The same where the bytes may be written to: the payload of all chunks that are here is put
+ * together in place and handed out as one run, so that small chunks cost no more than large ones.
+ * *data may end before *used does.
  */
 enum http1_chunk http1_chunked_gather(
     struct http1_chunked *c, char *p, size_t n, size_t *used, struct span *data);

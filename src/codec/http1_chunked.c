@@ -131,7 +131,10 @@ chunk_step(struct http1_chunked *c, unsigned char b)
 	return (enum chunk_state)c->state;
 }
 
-/* How many bytes of p[0..n) are trailer lines: up to what ends the section, or through what is wrong. */
+/*
+ * How many bytes of p[0..n) are trailer lines: up to what ends the section, or through what is
+ * wrong.
+ */
 static size_t
 chunk_trailer_lines(struct http1_chunked *c, const char *p, size_t n)
 {

@@ -3,8 +3,8 @@
  * there.  Pure; any thread; called by http/ behind a chunked body, and for
  * what comes over HTTP/2.
  *
- * A recipient may merge trailers into the head, or a careless one do so without a thought: what would
- * be dangerous there is dropped here, whoever sent it.
+ * A recipient may merge trailers into the head, or a careless one do so without a thought: what
+ * would be dangerous there is dropped here, whoever sent it.
  */
 #include <string.h>
 

@@ -89,8 +89,8 @@ metrics_text_begin(struct metrics_text *m, const struct metrics_family *f)
 }
 
 static void
-text_sample(struct metrics_text *m, const char *suffix, const struct metrics_label *label,
-    size_t n, const char *value)
+text_sample(struct metrics_text *m, const char *suffix, const struct metrics_label *label, size_t n,
+    const char *value)
 {
 	text_str(m, m->family->name);
 	text_str(m, suffix);

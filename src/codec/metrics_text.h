@@ -1,7 +1,7 @@
 /*
  * Writes the Prometheus text exposition format, version 0.0.4: families of samples, each with its
- * HELP and TYPE lines.  Pure; the caller owns the buffer.  What was written so far is of use only if
- * `failed` is still false at the end.
+ * HELP and TYPE lines.  Pure; the caller owns the buffer.  What was written so far is of use only
+ * if `failed` is still false at the end.
  */
 #ifndef CODEC_METRICS_TEXT_H
 #define CODEC_METRICS_TEXT_H
@@ -49,7 +49,10 @@ void metrics_text_uint(
 void metrics_text_double(
     struct metrics_text *m, const struct metrics_label *label, size_t n, double value);
 
-/* What a histogram has counted: count[i] values were at most bound_us[i] and more than the one before. */
+/*
+ * What a histogram has counted: count[i] values were at most bound_us[i] and more than the one
+ * before.
+ */
 struct metrics_histogram {
 	const uint64_t *bound_us; /* ascending */
 	const uint64_t *count;	  /* n_bounds + 1: the last of those past all bounds */

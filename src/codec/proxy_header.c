@@ -87,8 +87,9 @@ line_address(struct span word, sa_family_t family, union proxy_address *out)
 	memcpy(text, word.p, word.n);
 	text[word.n] = '\0';
 	out->sa.sa_family = family;
-	return inet_pton(family, text, family == AF_INET ? (void *)&out->in.sin_addr :
-	    (void *)&out->in6.sin6_addr) == 1;
+	return inet_pton(family, text,
+		   family == AF_INET ? (void *)&out->in.sin_addr : (void *)&out->in6.sin6_addr) ==
+	    1;
 }
 
 /* The port stands in the same place in both. */
@@ -117,7 +118,7 @@ reader_parse_line(struct proxy_reader *r, struct proxy_header *h)
 	if (!line_word(&line, &src) || !line_word(&line, &dst) || !line_word(&line, &sport) ||
 	    line.n == 0)
 		return reader_bad(r, "it has not two addresses and two ports");
-	dport = line;		/* to the end: another word would be a bad port */
+	dport = line; /* to the end: another word would be a bad port */
 	if (!line_address(src, family, &h->src) || !line_address(dst, family, &h->dst))
 		return reader_bad(r, "its addresses are not of its protocol");
 	if (!line_port(sport, address_port(&h->src)) || !line_port(dport, address_port(&h->dst)))
@@ -137,8 +138,8 @@ reader_line_byte(struct proxy_reader *r, uint8_t c, struct proxy_header *h)
 	r->data[r->n++] = c;
 	if (c == '\n')
 		return reader_parse_line(r, h);
-	return r->n < PROXY_HEADER_V1_MAX ? PROXY_HEADER_MORE :
-	    reader_bad(r, "its line is longer than 107 bytes");
+	return r->n < PROXY_HEADER_V1_MAX ? PROXY_HEADER_MORE
+					  : reader_bad(r, "its line is longer than 107 bytes");
 }
 
 /* 2.2: how long the addresses of a family are; -1: there is no such family or transport. */
@@ -254,8 +255,8 @@ reader_byte(struct proxy_reader *r, uint8_t c, struct proxy_header *h)
 }
 
 enum proxy_header_status
-proxy_reader_feed(struct proxy_reader *r, const uint8_t *p, size_t n, size_t *used,
-    struct proxy_header *h)
+proxy_reader_feed(
+    struct proxy_reader *r, const uint8_t *p, size_t n, size_t *used, struct proxy_header *h)
 {
 	enum proxy_header_status st = PROXY_HEADER_MORE;
 
@@ -327,10 +328,10 @@ proxy_header_build_v1(const struct proxy_facts *f, uint8_t *out)
 		return 15;
 	}
 	v4 = h.src.sa.sa_family == AF_INET;
-	inet_ntop(h.src.sa.sa_family, v4 ? (void *)&h.src.in.sin_addr :
-	    (void *)&h.src.in6.sin6_addr, src, sizeof(src));
-	inet_ntop(h.dst.sa.sa_family, v4 ? (void *)&h.dst.in.sin_addr :
-	    (void *)&h.dst.in6.sin6_addr, dst, sizeof(dst));
+	inet_ntop(h.src.sa.sa_family,
+	    v4 ? (void *)&h.src.in.sin_addr : (void *)&h.src.in6.sin6_addr, src, sizeof(src));
+	inet_ntop(h.dst.sa.sa_family,
+	    v4 ? (void *)&h.dst.in.sin_addr : (void *)&h.dst.in6.sin6_addr, dst, sizeof(dst));
 	n = snprintf((char *)out, PROXY_HEADER_BUILD_MAX, "PROXY TCP%c %s %s %u %u\r\n",
 	    v4 ? '4' : '6', src, dst, ntohs(*address_port(&h.src)), ntohs(*address_port(&h.dst)));
 	return (size_t)n;
@@ -371,7 +372,7 @@ build_ssl(uint8_t *p, const char *version)
 
 	p += 3;
 	*p++ = TLV_SSL_CLIENT_SSL;
-	memcpy(p, "\0\0\0\1", 4);	/* verify: not zero without a certificate */
+	memcpy(p, "\0\0\0\1", 4); /* verify: not zero without a certificate */
 	end = build_text(p + 4, TLV_SSL_VERSION, span_from_str(version));
 	start[0] = TLV_SSL;
 	start[1] = (uint8_t)((end - start - 3) >> 8);

@@ -18,7 +18,10 @@ bool ws_key_valid(struct span key);
  * library refuses (SHA-1 not available). */
 int ws_key_accept(struct span key, char out[WS_ACCEPT_N + 1]);
 
-/* The key (WS_KEY_N characters and NUL) of a nonce that the caller has selected randomly (RFC 6455 4.1). */
+/*
+ * The key (WS_KEY_N characters and NUL) of a nonce that the caller has selected randomly (RFC 6455
+ * 4.1).
+ */
 void ws_key_make(const uint8_t nonce[WS_NONCE_N], char out[WS_KEY_N + 1]);
 
 #endif

@@ -300,8 +300,8 @@ reader_check_text(struct ws_reader *r, const struct ws_rules *rules, const uint8
  * handed on would be a whole message.
  */
 static size_t
-reader_take_text(struct ws_reader *r, const struct ws_rules *rules, const uint8_t *p, size_t n,
-    const char **why)
+reader_take_text(
+    struct ws_reader *r, const struct ws_rules *rules, const uint8_t *p, size_t n, const char **why)
 {
 	uint8_t before = r->utf8;
 	size_t k = reader_check_text(r, rules, p, n);

@@ -36,7 +36,10 @@ whole_measure(const uint8_t *p, size_t n, size_t mask_n, struct ws_whole *out)
 	return n >= out->header_n && n - out->header_n >= length ? out->header_n + length : 0;
 }
 
-/* Whether the payload behind the header is UTF-8; a function of its own, as not all messages need it. */
+/*
+ * Whether the payload behind the header is UTF-8; a function of its own, as not all messages need
+ * it.
+ */
 __attribute__((noinline)) static bool
 whole_is_text(const struct ws_rules *rules, const uint8_t *p, const struct ws_whole *m)
 {

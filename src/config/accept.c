@@ -64,7 +64,9 @@ accept_is_loopback(const struct addr *a)
 	return false;
 }
 
-/* There are no keys for a certificate here, so who is not on this machine could not be told apart. */
+/*
+ * There are no keys for a certificate here, so who is not on this machine could not be told apart.
+ */
 int
 config_accept_admin(struct span s, const char **why)
 {
@@ -76,8 +78,10 @@ config_accept_admin(struct span s, const char **why)
 	case ADDR_SYSTEMD:
 		return accept_bad(why, "systemd cannot pass the admin endpoint in");
 	case ADDR_UNIX:
-		return a.name[0] != '@' ? 0 :
-		    accept_bad(why, "an abstract socket has no permissions: everybody could connect");
+		return a.name[0] != '@'
+		    ? 0
+		    : accept_bad(
+			  why, "an abstract socket has no permissions: everybody could connect");
 	case ADDR_NAME:
 		if (span_eq_nocase(span_from_str(a.name), SPAN_LIT("localhost")))
 			return 0;

@@ -21,8 +21,8 @@ config_place(struct config_place *out, const struct config_tsection *s, const ch
 }
 
 size_t
-config_where(char *out, size_t size, const struct config_tsection *s, const char *key,
-    const char *value)
+config_where(
+    char *out, size_t size, const struct config_tsection *s, const char *key, const char *value)
 {
 	const struct config_entry *e;
 	struct config_place at;

@@ -57,7 +57,8 @@ websocket_check_rate(
 {
 	struct config_place at;
 
-	if (config_tree_get(s, "RateAction") == NULL || r->ws.message_rate != 0 || r->ws.byte_rate != 0)
+	if (config_tree_get(s, "RateAction") == NULL || r->ws.message_rate != 0 ||
+	    r->ws.byte_rate != 0)
 		return;
 	config_place(&at, s, "RateAction");
 	config_warn(rep, at.file, at.line,
@@ -156,8 +157,9 @@ backend_check_health(
 
 	if (b->address.n > BACKEND_MAX_ADDRESSES) {
 		config_place(&at, s, "Address");
-		config_error(rep, at.file, at.line, "%s Address: there are %zu; expected at most %d",
-		    at.title, b->address.n, BACKEND_MAX_ADDRESSES);
+		config_error(rep, at.file, at.line,
+		    "%s Address: there are %zu; expected at most %d", at.title, b->address.n,
+		    BACKEND_MAX_ADDRESSES);
 	}
 	if (b->health_check_path == NULL)
 		return;
@@ -174,8 +176,8 @@ backend_check_health(
 
 /* A header would be a packet of its own, which no application expects. */
 static void
-backend_check_announce(const struct config_backend *b, const struct config_tsection *s,
-    struct config_report *rep)
+backend_check_announce(
+    const struct config_backend *b, const struct config_tsection *s, struct config_report *rep)
 {
 	struct config_place at;
 

@@ -75,10 +75,10 @@ struct config_addrs {
 
 struct config_server {
 	const struct config_tsection *section; /* for config_where; NULL when there is none */
-	uint64_t workers;		     /* 0 is auto */
-	char *user, *group;		     /* NULL when not set */
-	uint64_t max_connections;	     /* 0 is auto */
-	uint64_t max_connections_per_client; /* 0: no limit */
+	uint64_t workers;		       /* 0 is auto */
+	char *user, *group;		       /* NULL when not set */
+	uint64_t max_connections;	       /* 0 is auto */
+	uint64_t max_connections_per_client;   /* 0: no limit */
 	uint64_t handshake_timeout_ms;
 	uint64_t drain_timeout_ms;
 	enum log_level log_level;
@@ -180,8 +180,8 @@ struct config_route {
 	enum config_action action;
 	const struct config_backend *backend; /* NULL for echo and static */
 	char *backend_name;
-	char *document_root;	    /* NULL but for static */
-	struct config_websocket ws; /* [websocket] with the route's own keys over it */
+	char *document_root;	       /* NULL but for static */
+	struct config_websocket ws;    /* [websocket] with the route's own keys over it */
 	struct counters_set *counters; /* as config_listen's */
 };
 
@@ -225,26 +225,27 @@ struct config *config_load(const char *path, const struct config_set *sets, size
 typedef void config_tell_fn(const struct config *c, config_report_fn *report, void *arg);
 
 /*
- * As config_load; where that fails, tell gets what could be understood (values with an error are at their defaults), so
- * that one run names the higher layer's errors as well.
+ * As config_load; where that fails, tell gets what could be understood (values with an error are
+ * at their defaults), so that one run names the higher layer's errors as well.
  */
 struct config *config_load_telling(const char *path, const struct config_set *sets, size_t n_sets,
     config_tell_fn *tell, config_report_fn *report, void *arg);
 
 /*
- * Only [server] AdminAddress, whatever else is wrong with the files: for who wants to reach a daemon that runs with an
- * earlier state of them.  0 with *out (the caller's, mem_free; NULL: not set), or -1 after it was reported: FILE
- * cannot be read, or the value is none.
+ * Only [server] AdminAddress, whatever else is wrong with the files: for who wants to reach a
+ * daemon that runs with an earlier state of them.  0 with *out (the caller's, mem_free; NULL: not
+ * set), or -1 after it was reported: FILE cannot be read, or the value is none.
  */
 int config_find_admin(const char *path, char **out, config_report_fn *report, void *arg);
 
 /*
- * The start of a message about a key's value, "FILE:LINE: " (or "--set: "), for checks of higher layers: where the item
- * of this text stands in a list, or where the key was set last, or the section's head.  value may be NULL; cut to size.
- * The bytes written, without the NUL; 0 when s is NULL, too.
+ * The start of a message about a key's value, "FILE:LINE: " (or "--set: "), for checks of higher
+ * layers: where the item of this text stands in a list, or where the key was set last, or the
+ * section's head.  value may be NULL; cut to size.  The bytes written, without the NUL; 0 when s
+ * is NULL, too.
  */
-size_t config_where(char *out, size_t size, const struct config_tsection *s, const char *key,
-    const char *value);
+size_t config_where(
+    char *out, size_t size, const struct config_tsection *s, const char *key, const char *value);
 
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is nothing */

@@ -60,8 +60,9 @@ const struct config_key config_keys[] = {
 		"open files, which is raised to its hard limit at start." },
 	{ SERVER("MaxConnectionsPerClient", max_connections_per_client), .type = CONFIG_T_UINT,
 	    .max = 10000000, .def = "0",
-	    .doc = "Connections at once from one client address (IPv6: one /64); past it new ones get 503; "
-		   "0 is no limit." },
+	    .doc =
+		"Connections at once from one client address (IPv6: one /64); past it new ones get 503; "
+		"0 is no limit." },
 	{ SERVER("HandshakeTimeout", handshake_timeout_ms), .type = CONFIG_T_TIME, .min = 1,
 	    .max = HOURS(1), .def = "10s",
 	    .doc = "PROXY header, TLS handshake and request head must be complete in this time; "
@@ -144,8 +145,9 @@ const struct config_key config_keys[] = {
 		   "this long; 0 or infinity is never." },
 	{ LISTEN("ConnectionRate", connection_rate), .type = CONFIG_T_UINT, .max = 1000000,
 	    .def = "0",
-	    .doc = "New connections for each client address (IPv6: each /64) and second; past it 429 or "
-		   "a closed connection; 0 is no limit." },
+	    .doc =
+		"New connections for each client address (IPv6: each /64) and second; past it 429 or "
+		"a closed connection; 0 is no limit." },
 
 	/* [route NAME] */
 	{ ROUTE("Host", host), .type = CONFIG_T_HOST, .def = "", .accept = config_accept_host,
@@ -220,9 +222,10 @@ const struct config_key config_keys[] = {
 	    .doc = "Past the rate: delay (the client is not read for a while) or close (1008)." },
 	{ WEBSOCKET("CloseTimeout", close_timeout_ms), .type = CONFIG_T_TIME, .max = HOURS(1),
 	    .def = "5s",
-	    .doc = "How long the peer's Close is waited for before the connection is dropped. Over HTTP/1.1 "
-		   "a client that still has to read what came before the Close, and takes some of it each time, "
-		   "has at most five times as long in addition; over HTTP/2 once." },
+	    .doc =
+		"How long the peer's Close is waited for before the connection is dropped. Over HTTP/1.1 "
+		"a client that still has to read what came before the Close, and takes some of it each time, "
+		"has at most five times as long in addition; over HTTP/2 once." },
 	{ WEBSOCKET("MaxMessageSize", max_message_size), .type = CONFIG_T_SIZE, .max = GIB(1048576),
 	    .def = "16M",
 	    .doc = "A longer message (after decompression) gets Close 1009; 0 is no limit." },

@@ -9,8 +9,8 @@
 #include "config/tree.h"
 
 /*
- * Fill c's structs from c->sources: every key parsed, or its default; what is
- * required and missing is reported.  Element i of c->listen, route and backend is section i of its type.
+ * Fill c's structs from c->sources: every key parsed, or its default; what is required and missing
+ * is reported.  Element i of c->listen, route and backend is section i of its type.
  */
 void config_assign(struct config *c, struct config_report *rep);
 

@@ -32,7 +32,7 @@ struct admin {
 	struct http_server_list connections;
 	size_t n_connections, n_refused;
 	uint64_t next_id, started_ms;
-	bool ending; /* the workers are gone: nothing is asked of them */
+	bool ending;		  /* the workers are gone: nothing is asked of them */
 	struct admin_list *lists; /* owned: walks under way */
 	size_t n_lists;
 	struct admin_health *health; /* owned; NULL until somebody asked */

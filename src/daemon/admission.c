@@ -10,9 +10,9 @@
 #include "policy/limits.h"
 
 struct admission {
-	struct limits *limits;		/* owned */
-	struct arrivals *arrivals;	/* owned */
-	_Atomic uint32_t refusals;	/* places that are taken */
+	struct limits *limits;	   /* owned */
+	struct arrivals *arrivals; /* owned */
+	_Atomic uint32_t refusals; /* places that are taken */
 };
 
 struct admission *

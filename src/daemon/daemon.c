@@ -1,6 +1,6 @@
 /*
- * The daemon's life: start, signals, end.  See daemon.h; the rest of it is in daemon_accept.c, daemon_reload.c and
- * daemon_drain.c.
+ * The daemon's life: start, signals, end.  See daemon.h; the rest of it is in daemon_accept.c,
+ * daemon_reload.c and daemon_drain.c.
  */
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +31,9 @@ daemon_report(void *arg, bool is_error, const char *line)
 	fprintf(stderr, "%s%s\n", is_error ? "" : "warning: ", line);
 }
 
-/* A configuration that is not there is the system's refusal, not a bad one. 0, or the exit status. */
+/*
+ * A configuration that is not there is the system's refusal, not a bad one. 0, or the exit status.
+ */
 int
 daemon_check_file(const struct daemon_options *o)
 {
@@ -53,9 +55,11 @@ static void
 daemon_reopen_logs(struct daemon *d)
 {
 	if (log_reopen(d->log) == -1)
-		log_error(d->log, "LogTarget=%s: %s", d->config->server.log_target, strerror(errno));
+		log_error(
+		    d->log, "LogTarget=%s: %s", d->config->server.log_target, strerror(errno));
 	if (log_reopen(d->access) == -1)
-		log_error(d->log, "AccessLog=%s: %s", d->config->server.access_log, strerror(errno));
+		log_error(
+		    d->log, "AccessLog=%s: %s", d->config->server.access_log, strerror(errno));
 }
 
 static void
@@ -129,10 +133,17 @@ daemon_start_workers(struct daemon *d, unsigned n)
 	if ((d->worker = mem_zalloc(n * sizeof(*d->worker))) == NULL)
 		return -1;
 	for (unsigned i = 0; i < n; i++) {
-		struct worker_env env = { .index = i, .main = d->loop, .alone = n == 1, .resolver = d->resolver,
-		    .admission = d->admission, .counters = d->counters, .deflate_memory = &d->deflate_memory,
-		    .log = d->log, .access = d->access,
-		    .drained = daemon_on_drained, .arg = d };
+		struct worker_env env = { .index = i,
+			.main = d->loop,
+			.alone = n == 1,
+			.resolver = d->resolver,
+			.admission = d->admission,
+			.counters = d->counters,
+			.deflate_memory = &d->deflate_memory,
+			.log = d->log,
+			.access = d->access,
+			.drained = daemon_on_drained,
+			.arg = d };
 
 		if ((d->worker[i] = worker_new(&env)) == NULL)
 			return -1;
@@ -148,12 +159,14 @@ daemon_open_logs(struct daemon *d)
 
 	d->log = log_new(s->log_target, s->log_level, s->log_format);
 	if (d->log == NULL) {
-		fprintf(stderr, "wsrelayd: [server] LogTarget=%s: %s\n", s->log_target, strerror(errno));
+		fprintf(stderr, "wsrelayd: [server] LogTarget=%s: %s\n", s->log_target,
+		    strerror(errno));
 		return -1;
 	}
 	d->access = log_new(s->access_log, LOG_L_INFO, s->log_format);
 	if (d->access == NULL) {
-		fprintf(stderr, "wsrelayd: [server] AccessLog=%s: %s\n", s->access_log, strerror(errno));
+		fprintf(stderr, "wsrelayd: [server] AccessLog=%s: %s\n", s->access_log,
+		    strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -169,8 +182,8 @@ daemon_prepare(struct daemon *d)
 
 	if ((status = daemon_check_file(o)) != 0)
 		return status;
-	d->config = config_load_telling(o->config_path, o->sets, o->n_sets, daemon_tell,
-	    daemon_report, NULL);
+	d->config = config_load_telling(
+	    o->config_path, o->sets, o->n_sets, daemon_tell, daemon_report, NULL);
 	if (d->config == NULL)
 		return EXIT_CONFIG;
 	known = privileges_check(&d->config->server, daemon_report, NULL);
@@ -207,9 +220,8 @@ daemon_start(struct daemon *d)
 	    (d->counters = counters_new(workers)) == NULL ||
 	    counters_attach(d->counters, d->config) == -1 ||
 	    (d->prober = prober_new(d->loop, d->resolver)) == NULL ||
-	    prober_set(d->prober, d->config) == -1 ||
-	    daemon_start_workers(d, workers) == -1 || daemon_listen(d, &d->front) == -1 ||
-	    admin_start(d->admin) == -1) {
+	    prober_set(d->prober, d->config) == -1 || daemon_start_workers(d, workers) == -1 ||
+	    daemon_listen(d, &d->front) == -1 || admin_start(d->admin) == -1) {
 		fprintf(stderr, "wsrelayd: cannot start: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
@@ -275,8 +287,8 @@ daemon_test(const struct daemon_options *o)
 
 	if ((status = daemon_check_file(o)) != 0)
 		return status;
-	c = config_load_telling(o->config_path, o->sets, o->n_sets, daemon_tell, daemon_report,
-	    NULL);
+	c = config_load_telling(
+	    o->config_path, o->sets, o->n_sets, daemon_tell, daemon_report, NULL);
 	if (c == NULL)
 		return EXIT_CONFIG;
 	status = privileges_check(&c->server, daemon_report, NULL) == -1 ? EXIT_CONFIG : 0;

@@ -1,8 +1,9 @@
 /*
  * Accepting connections and giving them to workers.  See daemon_int.h.
  *
- * The main thread accepts and hands each connection to the worker with the fewest: long-lived connections make an
- * uneven spread last for days, and only one who sees all of them can spread them evenly.
+ * The main thread accepts and hands each connection to the worker with the fewest: long-lived
+ * connections make an uneven spread last for days, and only one who sees all of them can spread
+ * them evenly.
  */
 #include <string.h>
 #include <unistd.h>
@@ -73,12 +74,13 @@ daemon_count_dropped(const struct daemon *d, const struct config_listen *listen,
 {
 	struct listener_counters *c = counters_block(listen->counters, counters_main(d->counters));
 
-	counter_add(&c->trouble[refuse == HTTP_REFUSE_SILENT_RATE ? TROUBLE_RATE : TROUBLE_LIMIT], 1);
+	counter_add(
+	    &c->trouble[refuse == HTTP_REFUSE_SILENT_RATE ? TROUBLE_RATE : TROUBLE_LIMIT], 1);
 }
 
 static void
-daemon_on_accept(void *arg, struct listener *l, int fd, const struct sockaddr *peer,
-    socklen_t peer_len)
+daemon_on_accept(
+    void *arg, struct listener *l, int fd, const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct daemon *d = arg;
 	const struct front_socket *fs = NULL;
@@ -119,7 +121,8 @@ daemon_on_pause(void *arg, struct listener *l, int err)
 	struct daemon *d = arg;
 
 	if (err != 0)
-		log_peer(d->log, LOG_L_ERROR, "accepting on %s is paused: %s", listener_name(l), strerror(err));
+		log_peer(d->log, LOG_L_ERROR, "accepting on %s is paused: %s", listener_name(l),
+		    strerror(err));
 	else
 		log_peer(d->log, LOG_L_INFO, "accepting on %s goes on", listener_name(l));
 }
@@ -147,7 +150,9 @@ daemon_set_max_connections(struct daemon *d)
 	can = d->nofile > DAEMON_RESERVED_FDS * 2 ? (d->nofile - DAEMON_RESERVED_FDS) / 2 : 64;
 	d->max_connections = want != 0 ? want : can;
 	if (want > can)
-		log_warn(d->log, "MaxConnections=%llu: the limit of %llu open files allows %llu "
-		    "with a backend each", (unsigned long long)want,
-		    (unsigned long long)d->nofile, (unsigned long long)can);
+		log_warn(d->log,
+		    "MaxConnections=%llu: the limit of %llu open files allows %llu "
+		    "with a backend each",
+		    (unsigned long long)want, (unsigned long long)d->nofile,
+		    (unsigned long long)can);
 }

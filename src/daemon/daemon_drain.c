@@ -1,8 +1,8 @@
 /*
  * The end of the daemon: the drain, and the end at once.  See daemon_int.h.
  *
- * The workers spread their closes by themselves (gateway_drain) and tell when nothing is left; the main thread keeps
- * the time and tells how far it is.
+ * The workers spread their closes by themselves (gateway_drain) and tell when nothing is left; the
+ * main thread keeps the time and tells how far it is.
  */
 #include <stddef.h>
 
@@ -20,7 +20,8 @@
 static void
 daemon_on_drain_timeout(struct loop_timer *t)
 {
-	struct daemon *d = (struct daemon *)(void *)((char *)t - offsetof(struct daemon, drain.timer));
+	struct daemon *d =
+	    (struct daemon *)(void *)((char *)t - offsetof(struct daemon, drain.timer));
 
 	log_warn(d->log, "DrainTimeout is over: %zu connections are dropped", daemon_load(d));
 	loop_stop(d->loop);
@@ -29,19 +30,21 @@ daemon_on_drain_timeout(struct loop_timer *t)
 static void
 daemon_on_progress(struct loop_timer *t)
 {
-	struct daemon *d = (struct daemon *)(void *)((char *)t - offsetof(struct daemon, drain.progress));
+	struct daemon *d =
+	    (struct daemon *)(void *)((char *)t - offsetof(struct daemon, drain.progress));
 	size_t n = daemon_load(d), step;
 
 	loop_timer_arm(d->loop, t, loop_now_ms(d->loop) + DAEMON_PROGRESS_MS);
 	watch_tell(d);
 	notify_still_stopping(DAEMON_PROGRESS_MS * 10 * 1000);
-	step = d->drain.began_with == 0 || n > d->drain.began_with ? 0 :
-	    DAEMON_PROGRESS_STEPS - n * DAEMON_PROGRESS_STEPS / d->drain.began_with;
+	step = d->drain.began_with == 0 || n > d->drain.began_with
+	    ? 0
+	    : DAEMON_PROGRESS_STEPS - n * DAEMON_PROGRESS_STEPS / d->drain.began_with;
 	if (step <= d->drain.step_told)
 		return;
 	d->drain.step_told = step;
-	log_info(d->log, "draining: %zu of %zu connections left, %llu WebSockets", n, d->drain.began_with,
-	    (unsigned long long)daemon_websockets(d));
+	log_info(d->log, "draining: %zu of %zu connections left, %llu WebSockets", n,
+	    d->drain.began_with, (unsigned long long)daemon_websockets(d));
 }
 
 void
@@ -81,6 +84,7 @@ daemon_drain(struct daemon *d, const char *why)
 	spread = timeout != CONFIG_NEVER ? timeout : 0;
 	reserve = spread / 4 < DAEMON_DRAIN_RESERVE_MS ? spread / 4 : DAEMON_DRAIN_RESERVE_MS;
 	for (size_t i = 0; i < d->n_workers; i++)
-		worker_drain(d->worker[i], spread - reserve, ((double)i + 0.5) / (double)d->n_workers);
+		worker_drain(
+		    d->worker[i], spread - reserve, ((double)i + 0.5) / (double)d->n_workers);
 	return true;
 }

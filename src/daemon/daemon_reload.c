@@ -1,9 +1,10 @@
 /*
  * Reload.  See daemon_int.h.
  *
- * The whole new configuration is built beside the old one: read and checked, certificates loaded, sockets opened and
- * listening.  What can fail is done before anything is given up, and a step that fails undoes those before it.  Then
- * the snapshot changes for new connections; those that are open keep the one that they came with.
+ * The whole new configuration is built beside the old one: read and checked, certificates loaded,
+ * sockets opened and listening.  What can fail is done before anything is given up, and a step
+ * that fails undoes those before it.  Then the snapshot changes for new connections; those that
+ * are open keep the one that they came with.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,11 +20,11 @@
 
 struct daemon_reload {
 	struct daemon *d;
-	config_report_fn *report;	/* of who asked for it; may be NULL */
+	config_report_fn *report; /* of who asked for it; may be NULL */
 	void *arg;
-	struct config *config;		/* ref */
+	struct config *config; /* ref */
 	struct front front;
-	bool probing;			/* the prober has it already */
+	bool probing; /* the prober has it already */
 };
 
 /* Into the log, and to who asked. */
@@ -47,13 +48,15 @@ daemon_switch_logs(struct daemon_reload *r)
 
 	if (strcmp(was->access_log, s->access_log) != 0 &&
 	    log_set_target(d->access, s->access_log) == -1) {
-		snprintf(line, sizeof(line), "[server] AccessLog=%s: %s", s->access_log, strerror(errno));
+		snprintf(line, sizeof(line), "[server] AccessLog=%s: %s", s->access_log,
+		    strerror(errno));
 		daemon_reload_report(r, true, line);
 		return -1;
 	}
 	if (strcmp(was->log_target, s->log_target) != 0 &&
 	    log_set_target(d->log, s->log_target) == -1) {
-		snprintf(line, sizeof(line), "[server] LogTarget=%s: %s", s->log_target, strerror(errno));
+		snprintf(line, sizeof(line), "[server] LogTarget=%s: %s", s->log_target,
+		    strerror(errno));
 		daemon_reload_report(r, true, line);
 		if (strcmp(was->access_log, s->access_log) != 0)
 			log_set_target(d->access, was->access_log);
@@ -77,7 +80,10 @@ daemon_warn_unchangeable(struct daemon_reload *r)
 		daemon_reload_report(r, false, "User and Group change with a restart only");
 }
 
-/* All that can fail without leaving a trace, then what has to be undone.  0, or -1 after the errors were reported. */
+/*
+ * All that can fail without leaving a trace, then what has to be undone.  0, or -1 after the
+ * errors were reported.
+ */
 static int
 daemon_reload_prepare(struct daemon_reload *r)
 {
@@ -128,7 +134,10 @@ daemon_reload_undo(struct daemon_reload *r)
 
 	front_abandon(&r->front, &d->front);
 	admin_abandon(d->admin);
-	/* Without memory for it the checks go on with the addresses of a configuration that is not in force. */
+	/*
+	 * Without memory for it the checks go on with the addresses of a configuration that is not
+	 * in force.
+	 */
 	if (r->probing && prober_set(d->prober, d->config) == -1)
 		log_warn(d->log, "reload: out of memory while health checks are set back");
 	config_unref(r->config);
@@ -139,8 +148,8 @@ daemon_reload_try(struct daemon_reload *r)
 {
 	const struct daemon_options *o = r->d->options;
 
-	r->config = config_load_telling(o->config_path, o->sets, o->n_sets, front_tell_tls,
-	    daemon_reload_report, r);
+	r->config = config_load_telling(
+	    o->config_path, o->sets, o->n_sets, front_tell_tls, daemon_reload_report, r);
 	if (r->config == NULL) {
 		log_error(r->d->log, "reload: the configuration has errors; nothing is changed");
 		return false;

@@ -39,8 +39,8 @@ explain_parse(const char *request, struct explain_request *q)
 		return -1;
 	q->method = (struct span){ request, (size_t)(sp - request) };
 	q->scheme = (struct span){ sp + 1, (size_t)(rest - sp - 1) };
-	q->websocket = span_eq_nocase(q->scheme, SPAN_LIT("ws")) ||
-	    span_eq_nocase(q->scheme, SPAN_LIT("wss"));
+	q->websocket =
+	    span_eq_nocase(q->scheme, SPAN_LIT("ws")) || span_eq_nocase(q->scheme, SPAN_LIT("wss"));
 	q->tls = span_eq_nocase(q->scheme, SPAN_LIT("wss")) ||
 	    span_eq_nocase(q->scheme, SPAN_LIT("https"));
 	if (!q->websocket && !q->tls && !span_eq_nocase(q->scheme, SPAN_LIT("http")))
@@ -73,7 +73,8 @@ explain_listeners(const struct config *c, const struct explain_request *q, FILE 
 			fprintf(out, "listener: %s (%s:%u) %s%s", l->name, l->file, l->line,
 			    addr_format(a, text, sizeof(text)), l->tls ? " TLS" : "");
 			if (l->connection_rate != 0)
-				fprintf(out, " ConnectionRate=%llu", (unsigned long long)l->connection_rate);
+				fprintf(out, " ConnectionRate=%llu",
+				    (unsigned long long)l->connection_rate);
 			fputc('\n', out);
 			n++;
 		}
@@ -88,10 +89,14 @@ static const char *
 explain_action(enum config_action a)
 {
 	switch (a) {
-	case CONFIG_ACTION_ECHO: return "echo";
-	case CONFIG_ACTION_FORWARD: return "forward";
-	case CONFIG_ACTION_PROXY: return "proxy";
-	case CONFIG_ACTION_STATIC: return "static";
+	case CONFIG_ACTION_ECHO:
+		return "echo";
+	case CONFIG_ACTION_FORWARD:
+		return "forward";
+	case CONFIG_ACTION_PROXY:
+		return "proxy";
+	case CONFIG_ACTION_STATIC:
+		return "static";
 	}
 	return "?";
 }
@@ -100,8 +105,10 @@ explain_action(enum config_action a)
 static bool
 explain_origin(const struct config_route *r, const char *origin, FILE *out)
 {
-	enum origin_verdict plain = origin_check(&r->ws, origin != NULL, span_from_str(origin), false);
-	enum origin_verdict cookie = origin_check(&r->ws, origin != NULL, span_from_str(origin), true);
+	enum origin_verdict plain =
+	    origin_check(&r->ws, origin != NULL, span_from_str(origin), false);
+	enum origin_verdict cookie =
+	    origin_check(&r->ws, origin != NULL, span_from_str(origin), true);
 
 	if (r->ws.n_allowed_origins == 0)
 		fprintf(out, "origin: every Origin is allowed\n");
@@ -126,7 +133,9 @@ static void
 explain_websocket(const struct config_route *r, bool origin_ok, const char *label, FILE *out)
 {
 	if (r->action == CONFIG_ACTION_STATIC)
-		fprintf(out, "%s: no WebSocket is served: the answer is that to an ordinary request\n", label);
+		fprintf(out,
+		    "%s: no WebSocket is served: the answer is that to an ordinary request\n",
+		    label);
 	else if (!origin_ok)
 		fprintf(out, "%s: refused with 403\n", label);
 	else
@@ -146,11 +155,15 @@ explain_ordinary(const struct config_route *r, const struct explain_request *q, 
 }
 
 static void
-explain_result(const struct config_route *r, const struct explain_request *q, bool origin_ok, FILE *out)
+explain_result(
+    const struct config_route *r, const struct explain_request *q, bool origin_ok, FILE *out)
 {
 	bool is_get = span_eq(q->method, SPAN_LIT("GET"));
 
-	/* GET is HTTP/1.1's, CONNECT is HTTP/2's; with another it is none, whatever its fields say. */
+	/*
+	 * GET is HTTP/1.1's, CONNECT is HTTP/2's; with another it is none, whatever its fields
+	 * say.
+	 */
 	if (q->websocket && (is_get || explain_is_connect(q))) {
 		explain_websocket(r, origin_ok, "result", out);
 		return;
@@ -171,8 +184,8 @@ explain_limits(const struct config_websocket *w, FILE *out)
 		fprintf(out, " MessageRate=%llu", (unsigned long long)w->message_rate);
 	if (w->byte_rate != 0)
 		fprintf(out, " ByteRate=%llu", (unsigned long long)w->byte_rate);
-	fprintf(out, ": past it the client is %s\n", w->rate_action == CONFIG_RATE_CLOSE ?
-	    "closed with 1008" : "not read for a while");
+	fprintf(out, ": past it the client is %s\n",
+	    w->rate_action == CONFIG_RATE_CLOSE ? "closed with 1008" : "not read for a while");
 }
 
 int
@@ -184,8 +197,10 @@ explain(const struct config *c, const char *request, const char *origin, FILE *o
 	char text[300];
 
 	if (explain_parse(request, &q) == -1) {
-		fprintf(stderr, "wsrelayd: --explain: '%s' is not 'METHOD URL' with a ws, wss, "
-		    "http or https URL\n", request);
+		fprintf(stderr,
+		    "wsrelayd: --explain: '%s' is not 'METHOD URL' with a ws, wss, "
+		    "http or https URL\n",
+		    request);
 		return -1;
 	}
 	explain_listeners(c, &q, out);

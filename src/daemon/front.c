@@ -21,7 +21,8 @@ front_inherit(struct front *f, const struct front *old, size_t section)
 }
 
 int
-front_load_tls(struct front *f, const struct front *old, struct config *c, config_report_fn *report, void *arg)
+front_load_tls(
+    struct front *f, const struct front *old, struct config *c, config_report_fn *report, void *arg)
 {
 	bool failed = false;
 
@@ -64,7 +65,8 @@ front_take_over(struct front *f, struct front *old, const struct addr *a, size_t
 		if (old->v[i].kept || !addr_eq(listener_addr(old->v[i].l), a))
 			continue;
 		/* Ports that the kernel chose are told apart by their section. */
-		if (a->port == 0 && (a->kind == ADDR_IP || a->kind == ADDR_ANY || a->kind == ADDR_NAME) &&
+		if (a->port == 0 &&
+		    (a->kind == ADDR_IP || a->kind == ADDR_ANY || a->kind == ADDR_NAME) &&
 		    strcmp(old->v[i].listen->name, f->config->listen[section].name) != 0)
 			continue;
 		f->v[f->n].l = old->v[i].l;
@@ -78,8 +80,8 @@ front_take_over(struct front *f, struct front *old, const struct addr *a, size_t
 }
 
 static int
-front_open_address(struct front *f, const struct addr *a, size_t section,
-    config_report_fn *report, void *arg)
+front_open_address(
+    struct front *f, const struct addr *a, size_t section, config_report_fn *report, void *arg)
 {
 	struct listener *v[FRONT_MAX_PER_ADDRESS];
 	const struct config_listen *cl = &f->config->listen[section];
@@ -123,8 +125,10 @@ front_check_claimed(void *arg, const char *name)
 			if (c->listen[i].address.v[j].kind == ADDR_SYSTEMD &&
 			    strcmp(c->listen[i].address.v[j].name, name) == 0)
 				return;
-	snprintf(line, sizeof(line), "systemd passed in a socket of the name %s, but no [listen] section has "
-	    "Address=systemd:%s: nobody accepts its connections", name, name);
+	snprintf(line, sizeof(line),
+	    "systemd passed in a socket of the name %s, but no [listen] section has "
+	    "Address=systemd:%s: nobody accepts its connections",
+	    name, name);
 	fc->report(fc->arg, false, line);
 }
 

@@ -175,7 +175,10 @@ main(int argc, char **argv)
 	struct config_set *sets = mem_zalloc((size_t)argc * sizeof(*sets));
 	int ret;
 
-	/* Freed blocks of queues are soon wanted again: giving each back to the kernel costs more than it saves. */
+	/*
+	 * Freed blocks of queues are soon wanted again: giving each back to the kernel costs more
+	 * than it saves.
+	 */
 	mallopt(M_TRIM_THRESHOLD, 8 << 20);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	if (sets == NULL)

@@ -49,8 +49,8 @@ metrics_one_double(struct metrics_text *m, const struct metrics_family *f, doubl
 }
 
 void
-metrics_histogram(struct metrics_text *m, const struct metrics_label *label, size_t n,
-    const struct histogram *h)
+metrics_histogram(
+    struct metrics_text *m, const struct metrics_label *label, size_t n, const struct histogram *h)
 {
 	uint64_t count[HISTOGRAM_BOUNDS + 1];
 	const struct metrics_histogram told = { .bound_us = histogram_bound_us,
@@ -70,10 +70,13 @@ metrics_write_life(struct metrics_text *m, const struct daemon *d)
 {
 	static const struct metrics_family build = { "wsrelayd_build_info", METRICS_GAUGE,
 		"The version that runs, as a label; always 1." };
-	static const struct metrics_family reloads = { "wsrelayd_reloads_total", METRICS_COUNTER,
-		"Reloads of the configuration by result: success, or failure (nothing is changed)." };
+	static const struct metrics_family reloads = {
+		"wsrelayd_reloads_total", METRICS_COUNTER,
+		"Reloads of the configuration by result: success, or failure (nothing is changed)."
+	};
 	static const struct metrics_family successful = { "wsrelayd_last_reload_successful",
-		METRICS_GAUGE, "0 when the last reload failed; 1 when it was good, or none was tried." };
+		METRICS_GAUGE,
+		"0 when the last reload failed; 1 when it was good, or none was tried." };
 	static const struct metrics_family reloaded = {
 		"wsrelayd_last_reload_success_timestamp_seconds", METRICS_GAUGE,
 		"When the configuration in force was put in force, since 1970."
@@ -130,8 +133,8 @@ metrics_write_workers(struct metrics_text *m, const struct daemon *d)
 	metrics_text_begin(m, &connections);
 	for (size_t i = 0; i < d->n_workers; i++) {
 		snprintf(index, sizeof(index), "%zu", i);
-		metrics_text_uint(m, &(struct metrics_label){ "worker", index }, 1,
-		    worker_load(d->worker[i]));
+		metrics_text_uint(
+		    m, &(struct metrics_label){ "worker", index }, 1, worker_load(d->worker[i]));
 	}
 }
 
@@ -141,8 +144,9 @@ metrics_write_shared(struct metrics_text *m, const struct daemon *d)
 	static const struct metrics_family most = { "wsrelayd_connections_max", METRICS_GAUGE,
 		"The limit of open connections from clients: MaxConnections, or what auto means." };
 	static const struct metrics_family zlib = { "wsrelayd_compression_memory_bytes",
-		METRICS_GAUGE, "zlib's memory of all WebSockets, and what idle ones remember, which "
-			       "CompressionMemory limits." };
+		METRICS_GAUGE,
+		"zlib's memory of all WebSockets, and what idle ones remember, which "
+		"CompressionMemory limits." };
 	static const struct metrics_family lost = { "wsrelayd_log_lines_lost_total",
 		METRICS_COUNTER, "Lines that a log's target did not take." };
 
@@ -150,8 +154,7 @@ metrics_write_shared(struct metrics_text *m, const struct daemon *d)
 		METRICS_COUNTER, "Log messages that peers caused too often to be logged each." };
 
 	metrics_one(m, &most, d->max_connections);
-	metrics_one(
-	    m, &zlib, atomic_load_explicit(&d->deflate_memory.bytes, memory_order_relaxed));
+	metrics_one(m, &zlib, atomic_load_explicit(&d->deflate_memory.bytes, memory_order_relaxed));
 	metrics_text_begin(m, &lost);
 	metrics_text_uint(m, &(struct metrics_label){ "log", "log" }, 1, log_lost(d->log));
 	metrics_text_uint(m, &(struct metrics_label){ "log", "access" }, 1, log_lost(d->access));
@@ -166,8 +169,8 @@ metrics_write_process(struct metrics_text *m, const struct daemon *d)
 {
 	static const struct metrics_family cpu = { "process_cpu_seconds_total", METRICS_COUNTER,
 		"User and system CPU time of the process." };
-	static const struct metrics_family started = { "process_start_time_seconds",
-		METRICS_GAUGE, "When the process began to serve, since 1970." };
+	static const struct metrics_family started = { "process_start_time_seconds", METRICS_GAUGE,
+		"When the process began to serve, since 1970." };
 	static const struct {
 		enum process_fact fact;
 		struct metrics_family f;
@@ -183,8 +186,7 @@ metrics_write_process(struct metrics_text *m, const struct daemon *d)
 		    { "process_virtual_memory_max_bytes", METRICS_GAUGE,
 			"The limit of virtual memory, where there is one." },
 		    offsetof(struct process_facts, max_virtual_bytes) },
-		{ PROCESS_OPEN_FDS,
-		    { "process_open_fds", METRICS_GAUGE, "Open file descriptors." },
+		{ PROCESS_OPEN_FDS, { "process_open_fds", METRICS_GAUGE, "Open file descriptors." },
 		    offsetof(struct process_facts, open_fds) },
 		{ PROCESS_MAX_FDS,
 		    { "process_max_fds", METRICS_GAUGE, "The limit of open file descriptors." },

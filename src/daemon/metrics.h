@@ -1,6 +1,6 @@
 /*
- * What GET /metrics answers: the Prometheus text of everything that the daemon counts.  For the main
- * thread; workers are not asked, and not held up: their counters are read as they stand.
+ * What GET /metrics answers: the Prometheus text of everything that the daemon counts.  For the
+ * main thread; workers are not asked, and not held up: their counters are read as they stand.
  */
 #ifndef DAEMON_METRICS_H
 #define DAEMON_METRICS_H
@@ -14,15 +14,16 @@ struct daemon;
 
 /* Facts of the daemon's life that only metrics tell; in struct daemon. */
 struct metrics_life {
-	double started, reloaded;     /* seconds since 1970; reloaded: or started, the last that was good */
-	uint64_t reloads[2];	      /* by result: bad, good */
+	/* seconds since 1970; reloaded: or started, the last that was good */
+	double started, reloaded;
+	uint64_t reloads[2]; /* by result: bad, good */
 	bool last_reload_failed;
 };
 
 /*
- * Append the whole text, whose Content-Type is METRICS_TEXT_TYPE, to out.  It grows with the number of
- * routes, backends and listeners: METRICS_MAX is enough as out's maximum.  0, or -1 when out
- * could not take it all: then what is in out is of no use.
+ * Append the whole text, whose Content-Type is METRICS_TEXT_TYPE, to out.  It grows with the
+ * number of routes, backends and listeners: METRICS_MAX is enough as out's maximum.  0, or -1 when
+ * out could not take it all: then what is in out is of no use.
  */
 #define METRICS_MAX (64u << 20)
 int metrics_write(const struct daemon *d, struct buf *out);

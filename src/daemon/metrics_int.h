@@ -12,8 +12,8 @@ struct histogram;
 void metrics_one(struct metrics_text *m, const struct metrics_family *f, uint64_t value);
 
 /* A histogram, as a sample of the family that was begun. */
-void metrics_histogram(struct metrics_text *m, const struct metrics_label *label, size_t n,
-    const struct histogram *h);
+void metrics_histogram(
+    struct metrics_text *m, const struct metrics_label *label, size_t n, const struct histogram *h);
 
 /* metrics_sets.c: all families of routes, of backends, of listeners.  0 or -1 without memory. */
 int metrics_write_routes(struct metrics_text *m, const struct daemon *d);

@@ -1,9 +1,10 @@
 /*
- * The metrics of what stands in gateway/counters.h: by route, by backend, by listener.  See metrics.h.
+ * The metrics of what stands in gateway/counters.h: by route, by backend, by listener.  See
+ * metrics.h.
  *
  * Series that can be many (by status, by close code, by reason) appear with their first count; the
- * others from the start.  Routes, backends and listeners that the configuration has no more are told
- * as long as they are counted or remembered.
+ * others from the start.  Routes, backends and listeners that the configuration has no more are
+ * told as long as they are counted or remembered.
  */
 #include <string.h>
 
@@ -90,12 +91,12 @@ static void
 route_closes(struct metrics_of *o, const struct route_counters *c)
 {
 	for (unsigned i = 0; i < COUNTERS_CODES * COUNTERS_SIDES; i++) {
-		uint64_t n =
-		    counter_get(&c->closes[i / COUNTERS_SIDES][i % COUNTERS_SIDES]);
+		uint64_t n = counter_get(&c->closes[i / COUNTERS_SIDES][i % COUNTERS_SIDES]);
 
 		if (n == 0)
 			continue;
-		o->label[1] = (struct metrics_label){ "code", counters_code_str(i / COUNTERS_SIDES) };
+		o->label[1] =
+		    (struct metrics_label){ "code", counters_code_str(i / COUNTERS_SIDES) };
 		o->label[2] = (struct metrics_label){ "side", sides[i % COUNTERS_SIDES] };
 		metrics_text_uint(o->m, o->label, 3, n);
 	}
@@ -219,8 +220,8 @@ backend_is_told(const struct config *c, const struct config_backend *cb, size_t 
 }
 
 static void
-backend_addresses(
-    struct metrics_text *m, const struct config *c, uint64_t (*tell)(const struct backends_status *))
+backend_addresses(struct metrics_text *m, const struct config *c,
+    uint64_t (*tell)(const struct backends_status *))
 {
 	for (size_t b = 0; b < c->n_backend; b++) {
 		const struct config_backend *cb = &c->backend[b];
@@ -370,7 +371,8 @@ listener_certificates(struct metrics_text *m, const struct front *f)
 	metrics_text_begin(m, &expiry);
 	for (size_t i = 0; f->config != NULL && i < f->config->n_listen; i++) {
 		const struct config_listen *l = &f->config->listen[i];
-		struct metrics_label label[2] = { { "listener", l->name }, { "certificate", NULL } };
+		struct metrics_label label[2] = { { "listener", l->name },
+			{ "certificate", NULL } };
 
 		for (size_t k = 0; f->tls[i] != NULL && k < l->certificate.n; k++) {
 			label[1].value = l->certificate.v[k];

@@ -71,8 +71,8 @@ privileges_check(const struct config_server *s, config_report_fn *report, void *
 	int ret = 0;
 
 	if (s->user != NULL && getpwnam(s->user) == NULL) {
-		privileges_report(s, "User", s->user, "there is no such user; expected one of this system",
-		    report, arg);
+		privileges_report(s, "User", s->user,
+		    "there is no such user; expected one of this system", report, arg);
 		ret = -1;
 	}
 	if (s->group != NULL && getgrnam(s->group) == NULL) {

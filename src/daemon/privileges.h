@@ -21,8 +21,9 @@ int privileges_future_group(const struct config_server *s);
 void privileges_give_log(const struct config_server *s, struct log *log);
 
 /*
- * Take on User and Group when started as root, with the user's own supplementary groups only. 0, or -1 with err: no such user,
- * not permitted. Nothing when neither is set.  When not root and User is another one, an error.
+ * Take on User and Group when started as root, with the user's own supplementary groups only. 0,
+ * or -1 with err: no such user, not permitted. Nothing when neither is set.  When not root and
+ * User is another one, an error.
  */
 int privileges_drop(const struct config_server *s, char *err, size_t size);
 

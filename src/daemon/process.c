@@ -32,7 +32,9 @@ process_read(const char *path, char *out, size_t size)
 	return true;
 }
 
-/* Linux 6.2 and later tell the number as the folder's size; before, the names have to be counted. */
+/*
+ * Linux 6.2 and later tell the number as the folder's size; before, the names have to be counted.
+ */
 static bool
 process_count_fds(uint64_t *out)
 {

@@ -1,9 +1,9 @@
 /*
  * The watchdog and the status line.  See watch.h.
  *
- * The sign of life is the workers' own: each is asked by a message to its loop, and only when all have answered is
- * systemd told so, which tells of this thread as well.  A round begins each third of the watchdog's interval, so that
- * a worker may take two thirds of it for one turn.
+ * The sign of life is the workers' own: each is asked by a message to its loop, and only when all
+ * have answered is systemd told so, which tells of this thread as well.  A round begins each third
+ * of the watchdog's interval, so that a worker may take two thirds of it for one turn.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -22,8 +22,9 @@ watch_stuck(struct daemon *d, size_t worker, uint64_t now_ms)
 	if (d->watch.stuck)
 		return;
 	d->watch.stuck = true;
-	log_error(d->log, "worker-%zu has not answered for %llu ms: the watchdog is not told that all is well", worker,
-	    (unsigned long long)(now_ms - d->watch.asked_at_ms));
+	log_error(d->log,
+	    "worker-%zu has not answered for %llu ms: the watchdog is not told that all is well",
+	    worker, (unsigned long long)(now_ms - d->watch.asked_at_ms));
 }
 
 static void
@@ -52,8 +53,9 @@ watch_on_watchdog(struct loop_timer *t)
 static void
 watch_format(const struct daemon *d, char *out, size_t size)
 {
-	snprintf(out, size, "%s %zu connections, %llu WebSockets%s", d->draining ? "Draining" : "Serving",
-	    daemon_load(d), (unsigned long long)daemon_websockets(d),
+	snprintf(out, size, "%s %zu connections, %llu WebSockets%s",
+	    d->draining ? "Draining" : "Serving", daemon_load(d),
+	    (unsigned long long)daemon_websockets(d),
 	    d->life.last_reload_failed ? "; the last reload was refused, see the log" : "");
 }
 

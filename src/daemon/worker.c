@@ -1,9 +1,10 @@
 /*
  * Workers.  See worker.h.
  *
- * Where there is more than one, each is a thread.  The only one needs none: it shares the main thread and its loop,
- * which saves the handing over of connections, and what the kernel asks of a process with two threads: a reference
- * on the table of descriptors for each call (docs/performance.md).
+ * Where there is more than one, each is a thread.  The only one needs none: it shares the main
+ * thread and its loop, which saves the handing over of connections, and what the kernel asks of a
+ * process with two threads: a reference on the table of descriptors for each call
+ * (docs/performance.md).
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,28 +22,28 @@
 
 struct worker {
 	struct worker_env env;
-	struct loop *loop;		/* owned; with env.alone the main loop, borrowed */
-	struct gateway *gw;		/* owned */
+	struct loop *loop;  /* owned; with env.alone the main loop, borrowed */
+	struct gateway *gw; /* owned */
 	pthread_t thread;
-	bool started;			/* and not joined */
+	bool started; /* and not joined */
 	_Atomic size_t load;
-	struct loop_msg drain;		/* to the worker's, once */
+	struct loop_msg drain; /* to the worker's, once */
 	uint64_t spread_ms;
 	double phase;
-	struct loop_msg drained;	/* to the main loop, once */
-	struct loop_msg ping;		/* to the worker's; posted while it is pending */
+	struct loop_msg drained; /* to the main loop, once */
+	struct loop_msg ping;	 /* to the worker's; posted while it is pending */
 	_Atomic bool pinged;
-	bool ended;			/* WORKER_STOP was done */
+	bool ended; /* WORKER_STOP was done */
 };
 
 enum worker_task { WORKER_ACCEPT, WORKER_RETIRE, WORKER_STOP };
 
 struct worker_msg {
-	struct loop_msg m;		/* first */
+	struct loop_msg m; /* first */
 	struct worker *w;
 	enum worker_task task;
 	struct http_accepted a;
-	struct config *config;		/* ref */
+	struct config *config; /* ref */
 };
 
 static void
@@ -68,9 +69,13 @@ static unsigned
 worker_on_admit(void *arg, const struct stream_info *info)
 {
 	struct worker *w = arg;
-	unsigned refuse = admission_enter(w->env.admission, info->config, info->listen, info->client, false);
+	unsigned refuse =
+	    admission_enter(w->env.admission, info->config, info->listen, info->client, false);
 
-	/* It becomes one of those that are only told; what is closed at once is still load until then. */
+	/*
+	 * It becomes one of those that are only told; what is closed at once is still load until
+	 * then.
+	 */
 	if (refuse != 0 && !http_refuses_in_silence(refuse))
 		atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 	return refuse;
@@ -154,7 +159,7 @@ worker_retire(struct worker *w, struct config *current)
 	struct worker_msg *msg = worker_msg_new(w, WORKER_RETIRE);
 
 	if (msg == NULL)
-		return;		/* old connections keep their snapshot a little longer */
+		return; /* old connections keep their snapshot a little longer */
 	msg->config = config_ref(current);
 	loop_post(w->loop, &msg->m);
 }
@@ -180,7 +185,8 @@ worker_drain(struct worker *w, uint64_t spread_ms, double phase)
 static void
 worker_on_call(struct loop_msg *m, struct loop *loop)
 {
-	struct worker_call *c = (struct worker_call *)(void *)((char *)m - offsetof(struct worker_call, m));
+	struct worker_call *c =
+	    (struct worker_call *)(void *)((char *)m - offsetof(struct worker_call, m));
 
 	(void)loop;
 	c->fn(c, c->w->gw);
@@ -280,10 +286,14 @@ struct worker *
 worker_new(const struct worker_env *env)
 {
 	struct worker *w;
-	struct gateway_env ge = { .resolver = env->resolver, .log = env->log,
-	    .counters = env->counters, .index = env->index,
-	    .access = env->access, .deflate_memory = env->deflate_memory,
-	    .admit = worker_on_admit, .closed = worker_on_closed };
+	struct gateway_env ge = { .resolver = env->resolver,
+		.log = env->log,
+		.counters = env->counters,
+		.index = env->index,
+		.access = env->access,
+		.deflate_memory = env->deflate_memory,
+		.admit = worker_on_admit,
+		.closed = worker_on_closed };
 
 	if ((w = mem_zalloc(sizeof(*w))) == NULL)
 		return NULL;
@@ -309,11 +319,14 @@ worker_join(struct worker *w)
 	if (w == NULL || !w->started)
 		return;
 	while ((msg = worker_msg_new(w, WORKER_STOP)) == NULL)
-		usleep(10000);	/* nothing else can end the thread */
+		usleep(10000); /* nothing else can end the thread */
 	loop_post(w->loop, &msg->m);
 	if (!w->env.alone)
 		pthread_join(w->thread, NULL);
-	/* What was posted before is done first, as on a loop of its own; it may ask for an end too. */
+	/*
+	 * What was posted before is done first, as on a loop of its own; it may ask for an end
+	 * too.
+	 */
 	while (!w->ended)
 		loop_run(w->loop);
 	w->started = false;

@@ -55,7 +55,9 @@ announce_new(enum config_proxy_protocol version, const struct stream_info *info,
 	uint8_t out[PROXY_HEADER_BUILD_MAX];
 	struct sockaddr_storage local;
 	struct proxy_facts f = { .src = r->client != NULL ? r->client : info->client,
-		.dst = (const struct sockaddr *)&local, .tls = info->tls, .alpn = info->alpn,
+		.dst = (const struct sockaddr *)&local,
+		.tls = info->tls,
+		.alpn = info->alpn,
 		.authority = announce_host(r->head->authority) };
 	struct announce *a;
 	size_t n;

@@ -37,11 +37,11 @@ struct backends_tried {
 };
 
 /*
- * Pick an address of cb (in c, which was attached) that this request has not tried yet, and count a
- * connection to it.  One that rests after failures is not picked until FailTimeout is over: then one
- * request tries it.  Only where no other is up are those picked as well whose last failure was a
- * refusal, as that costs no time: an application that comes back is found at once.
- * client is addr_client_key's.  PICKED: *out is the caller's, until backends_release.
+ * Pick an address of cb (in c, which was attached) that this request has not tried yet, and count
+ * a connection to it.  One that rests after failures is not picked until FailTimeout is over: then
+ * one request tries it.  Only where no other is up are those picked as well whose last failure was
+ * a refusal, as that costs no time: an application that comes back is found at once.  client is
+ * addr_client_key's.  PICKED: *out is the caller's, until backends_release.
  */
 enum backends_verdict backends_pick(const struct config *c, const struct config_backend *cb,
     const uint8_t client[16], struct backends_tried *tried, uint64_t now_ms,
@@ -51,22 +51,25 @@ enum backends_verdict backends_pick(const struct config *c, const struct config_
 void backends_release(struct backends_address *a);
 
 /*
- * Behind a response, while the pick is still held: its connection may wait for another request if that is no
- * more than MaxConnections of them, busy and waiting ones together.  True: it is counted as waiting until
- * backends_idle_end (whose argument is the address).
+ * Behind a response, while the pick is still held: its connection may wait for another request if
+ * that is no more than MaxConnections of them, busy and waiting ones together.  True: it is
+ * counted as waiting until backends_idle_end (whose argument is the address).
  */
 bool backends_idle_begin(struct backends_address *a, const struct config_backend *cb);
 void backends_idle_end(void *a);
 
-/* Whether one more connection is too many because of those that wait; for one that waits (an address as
- * backends_idle_end's), by the MaxConnections that it came with. */
+/*
+ * Whether one more connection is too many because of those that wait; for one that waits (an
+ * address as backends_idle_end's), by the MaxConnections that it came with.
+ */
 bool backends_is_crowded(const struct backends_address *a, const struct config_backend *cb);
 bool backends_idle_is_too_many(void *a);
 
 /*
- * A worker's pool of connections that wait.  Embedded in its owner, zeroed, with loop, crowded and arg set; known to
- * others from backends_pool_join (again: nothing) until backends_pool_leave, both on its thread.  crowded is called on
- * its thread when somebody needs room that its connections may have.
+ * A worker's pool of connections that wait.  Embedded in its owner, zeroed, with loop, crowded and
+ * arg set; known to others from backends_pool_join (again: nothing) until backends_pool_leave,
+ * both on its thread.  crowded is called on its thread when somebody needs room that its
+ * connections may have.
  */
 struct backends_pool {
 	struct backends_pool *next;
@@ -114,8 +117,8 @@ struct backends_status {
 void backends_status(const struct backends_address *a, struct backends_status *out);
 
 /*
- * Whether no address of cb is up.  One whose FailTimeout is over counts as up again: the next request tries it, which
- * nobody would do for whom a balancer waits until it is up.
+ * Whether no address of cb is up.  One whose FailTimeout is over counts as up again: the next
+ * request tries it, which nobody would do for whom a balancer waits until it is up.
  */
 bool backends_all_down(const struct config *c, const struct config_backend *cb, uint64_t now_ms);
 

@@ -19,12 +19,12 @@ typedef void connect_done_fn(void *arg, int fd);
 
 /* Embedded; zeroed before connect_init. */
 struct connect {
-	struct session *ss; /* borrowed; its `backend` is the address that is tried */
-	struct dial *dial;  /* owned while connecting */
+	struct session *ss;	   /* borrowed; its `backend` is the address that is tried */
+	struct dial *dial;	   /* owned while connecting */
 	struct announce *announce; /* owned; what each connection begins with; NULL: nothing */
 	connect_done_fn *done;
-	void *arg; /* borrowed */
-	uint64_t dial_us;  /* when the address began to be tried (clock_mono_us) */
+	void *arg;	  /* borrowed */
+	uint64_t dial_us; /* when the address began to be tried (clock_mono_us) */
 	struct backends_tried tried;
 	uint8_t client[16]; /* addr_client_key */
 	enum reply kind;    /* why the last address failed */
@@ -50,7 +50,9 @@ void connect_succeeded(struct connect *c);
 /* It broke before that: counted against the address; connect_next may follow. */
 void connect_failed(struct connect *c, enum stream_error e, const char *why);
 
-/* A connection to the picked address that waited is used, and none is dialled: for the count only. */
+/*
+ * A connection to the picked address that waited is used, and none is dialled: for the count only.
+ */
 void connect_reused(struct connect *c);
 
 /* done is not called any more, and nothing is owned. */

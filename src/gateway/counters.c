@@ -1,9 +1,10 @@
 /*
  * Sets of counters.  See counters.h.
  *
- * The registry's list and the references are under its lock, which is taken by a reload, by the end of
- * a snapshot and by a reader, never by who counts.  Invariant: a set with refs 0 is not written any more,
- * since whoever counts holds the snapshot that it came by; only such sets are freed.
+ * The registry's list and the references are under its lock, which is taken by a reload, by the
+ * end of a snapshot and by a reader, never by who counts.  Invariant: a set with refs 0 is not
+ * written any more, since whoever counts holds the snapshot that it came by; only such sets are
+ * freed.
  */
 #include <pthread.h>
 #include <string.h>
@@ -19,11 +20,12 @@ TAILQ_HEAD(counters_list, counters_set);
 
 struct counters {
 	pthread_mutex_t lock;
-	struct counters_list all;  /* owned; as they came to be */
-	struct counters_list kept; /* of these, those with refs 0; the one that went first is first */
+	struct counters_list all; /* owned; as they came to be */
+	/* of these, those with refs 0; the one that went first is first */
+	struct counters_list kept;
 	struct counters_set *no_route; /* a ref */
 	size_t n_kept;
-	unsigned readers;	       /* while there are any, no set is freed */
+	unsigned readers; /* while there are any, no set is freed */
 	unsigned n_blocks;
 	struct counters_set *bucket[COUNTERS_BUCKETS];
 };
@@ -267,8 +269,7 @@ counters_read_all(struct counters *cs, enum counters_kind kind, struct counters_
 	TAILQ_FOREACH(set, &cs->all, all) {
 		if (set->kind != kind)
 			continue;
-		counters_sum(
-		    cs, set, (void *)((char *)out->sums + out->n * counters_bytes[kind]));
+		counters_sum(cs, set, (void *)((char *)out->sums + out->n * counters_bytes[kind]));
 		out->set[out->n++] = set;
 	}
 	return 0;

@@ -1,11 +1,11 @@
 /*
- * What is counted for each route, backend and listener.  A set of counters is known by its kind and
- * name, so that counting goes on over a reload; each worker has a block of its own in it, and the main
- * thread one, which only that thread writes (base/counter.h).
+ * What is counted for each route, backend and listener.  A set of counters is known by its kind
+ * and name, so that counting goes on over a reload; each worker has a block of its own in it, and
+ * the main thread one, which only that thread writes (base/counter.h).
  *
- * counters_attach makes the sets that a snapshot needs; they stay as long as it.  The sets of names
- * that no snapshot has any more are kept for a while, at most COUNTERS_KEPT of them, so that what was
- * counted last is still read, and a name that comes back goes on.
+ * counters_attach makes the sets that a snapshot needs; they stay as long as it.  The sets of
+ * names that no snapshot has any more are kept for a while, at most COUNTERS_KEPT of them, so that
+ * what was counted last is still read, and a name that comes back goes on.
  *
  * Any thread; counting takes no lock.
  */
@@ -61,9 +61,11 @@ struct route_counters {
 	struct counter messages[COUNTERS_DIRECTIONS]; /* of WebSockets, as their payload */
 	struct counter bytes[COUNTERS_DIRECTIONS];
 	struct counter ended[COUNTERS_HTTPS], opened[COUNTERS_HTTPS];
-	struct counter body_bytes[COUNTERS_DIRECTIONS]; /* of ordinary requests and their responses */
+	/* of ordinary requests and their responses */
+	struct counter body_bytes[COUNTERS_DIRECTIONS];
 	struct counter inflate_in, inflate_out, deflate_in, deflate_out; /* bytes around zlib */
-	struct counter keepalive_timeouts[2];				 /* by leg: client, backend */
+	/* by leg: client, backend */
+	struct counter keepalive_timeouts[2];
 	struct counter rate_delayed, rate_closed; /* MessageRate, ByteRate: times it took effect */
 	struct counter refused[REFUSED_REASONS];
 	struct counter requests[COUNTERS_STATUSES];
@@ -98,13 +100,15 @@ struct listener_counters {
 struct counters;
 
 struct counters_set {
-	/* of the registry, under its lock: all, those without references, those with the same hash */
+	/*
+	 * of the registry, under its lock: all, those without references, those with the same hash
+	 */
 	TAILQ_ENTRY(counters_set) all, kept;
 	struct counters_set *chain;
-	char *block;		   /* of worker 0, aligned */
-	size_t stride;		   /* from a worker's block to the next one's */
-	void *memory;		   /* owned: where the blocks are */
-	unsigned refs;		   /* under the lock: snapshots */
+	char *block;   /* of worker 0, aligned */
+	size_t stride; /* from a worker's block to the next one's */
+	void *memory;  /* owned: where the blocks are */
+	unsigned refs; /* under the lock: snapshots */
 	enum counters_kind kind;
 	bool websockets; /* a route that can serve them; written by counters_attach only */
 	char name[];
@@ -115,8 +119,8 @@ struct counters *counters_new(unsigned n_workers);
 void counters_free(struct counters *cs); /* after every snapshot */
 
 /*
- * Find or make the sets of c, for as long as c lives; before c is shared, once.  Main thread.  0, or -1
- * without memory.
+ * Find or make the sets of c, for as long as c lives; before c is shared, once.  Main thread.  0,
+ * or -1 without memory.
  */
 int counters_attach(struct counters *cs, struct config *c);
 

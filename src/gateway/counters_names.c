@@ -5,21 +5,36 @@ const char *
 counters_refusal_str(enum counters_refusal why)
 {
 	switch (why) {
-	case REFUSED_NO_ROUTE: return "no_route";
-	case REFUSED_NOT_WEBSOCKET: return "not_websocket";
-	case REFUSED_VERSION: return "version";
-	case REFUSED_BAD_REQUEST: return "bad_request";
-	case REFUSED_ORIGIN: return "origin";
-	case REFUSED_CONNECTION_LIMIT: return "connection_limit";
-	case REFUSED_RATE: return "rate";
-	case REFUSED_DRAINING: return "draining";
-	case REFUSED_BACKEND_FAILED: return "backend_failed";
-	case REFUSED_BACKEND_TIMEOUT: return "backend_timeout";
-	case REFUSED_BACKEND_FULL: return "backend_full";
-	case REFUSED_BACKEND_REFUSED: return "backend_refused";
-	case REFUSED_CLIENT_LEFT: return "client_left";
-	case REFUSED_INTERNAL: return "internal";
-	case REFUSED_REASONS: break;
+	case REFUSED_NO_ROUTE:
+		return "no_route";
+	case REFUSED_NOT_WEBSOCKET:
+		return "not_websocket";
+	case REFUSED_VERSION:
+		return "version";
+	case REFUSED_BAD_REQUEST:
+		return "bad_request";
+	case REFUSED_ORIGIN:
+		return "origin";
+	case REFUSED_CONNECTION_LIMIT:
+		return "connection_limit";
+	case REFUSED_RATE:
+		return "rate";
+	case REFUSED_DRAINING:
+		return "draining";
+	case REFUSED_BACKEND_FAILED:
+		return "backend_failed";
+	case REFUSED_BACKEND_TIMEOUT:
+		return "backend_timeout";
+	case REFUSED_BACKEND_FULL:
+		return "backend_full";
+	case REFUSED_BACKEND_REFUSED:
+		return "backend_refused";
+	case REFUSED_CLIENT_LEFT:
+		return "client_left";
+	case REFUSED_INTERNAL:
+		return "internal";
+	case REFUSED_REASONS:
+		break;
 	}
 	return "?";
 }
@@ -28,13 +43,20 @@ const char *
 counters_trouble_str(enum counters_trouble why)
 {
 	switch (why) {
-	case TROUBLE_PROXY_HEADER: return "proxy_header";
-	case TROUBLE_TLS: return "tls_handshake";
-	case TROUBLE_REQUEST: return "bad_request";
-	case TROUBLE_HTTP2: return "http2";
-	case TROUBLE_LIMIT: return "connection_limit";
-	case TROUBLE_RATE: return "rate";
-	case TROUBLE_REASONS: break;
+	case TROUBLE_PROXY_HEADER:
+		return "proxy_header";
+	case TROUBLE_TLS:
+		return "tls_handshake";
+	case TROUBLE_REQUEST:
+		return "bad_request";
+	case TROUBLE_HTTP2:
+		return "http2";
+	case TROUBLE_LIMIT:
+		return "connection_limit";
+	case TROUBLE_RATE:
+		return "rate";
+	case TROUBLE_REASONS:
+		break;
 	}
 	return "?";
 }

@@ -90,8 +90,8 @@ extension_judge(struct span offered, const struct http_head *h, struct ws_ext *a
 }
 
 int
-extension_say(struct session *ss, const struct ws_ext *x, char text[WS_EXT_TEXT],
-    struct http_field *field)
+extension_say(
+    struct session *ss, const struct ws_ext *x, char text[WS_EXT_TEXT], struct http_field *field)
 {
 	field->name = SPAN_LIT(FIELD);
 	field->value = (struct span){ text, ws_ext_write(x, text) };

@@ -34,7 +34,7 @@ const char *extension_judge(
  * Say it to the client: text is filled, and a field made that borrows it.  The session's access
  * line will have it.  0, or -1 without memory.
  */
-int extension_say(struct session *ss, const struct ws_ext *x, char text[WS_EXT_TEXT],
-    struct http_field *field);
+int extension_say(
+    struct session *ss, const struct ws_ext *x, char text[WS_EXT_TEXT], struct http_field *field);
 
 #endif

@@ -53,8 +53,8 @@ forward_free(struct forward *f)
 }
 
 /*
- * Write the access line and end everything but the client's stream, which the caller closes behind it: the route may go
- * with its connection's snapshot.
+ * Write the access line and end everything but the client's stream, which the caller closes behind
+ * it: the route may go with its connection's snapshot.
  */
 static void
 forward_end(struct forward *f, unsigned status, enum session_side by, const char *reason)
@@ -400,8 +400,8 @@ forward_start(struct gateway *gw, struct stream *s, const struct stream_request 
 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
 		counter_add(&gateway_count(gw, route)->refused[REFUSED_INTERNAL], 1);
-		session_access_refused(gw, stream_info(s), r, route,
-		    reply_status(s, REPLY_INTERNAL), "out of memory");
+		session_access_refused(
+		    gw, stream_info(s), r, route, reply_status(s, REPLY_INTERNAL), "out of memory");
 		reply_send(s, REPLY_INTERNAL, false, "out of memory");
 		return;
 	}

@@ -10,7 +10,8 @@
 #include "policy/subprotocol.h"
 
 /*
- * Fields of one connection stay behind.  The names of trailers that follow do not, where there is a body that can have
+ * Fields of one connection stay behind.  The names of trailers that follow do not, where there is
+ * a body that can have
  * some: the carriers make a chunked or HTTP/2 body of it again (RFC 9110 6.6.2).
  */
 static bool
@@ -60,7 +61,7 @@ struct head_maker {
 static struct span
 maker_put(struct head_maker *m, struct span s)
 {
-	struct span at = { (const char *)m->b.n, s.n };	/* an offset until the end */
+	struct span at = { (const char *)m->b.n, s.n }; /* an offset until the end */
 
 	if (buf_append_span(&m->b, s) == -1)
 		m->failed = true;
@@ -80,8 +81,8 @@ maker_field(struct head_maker *m, struct span name, struct span value)
 
 /* What may be passed on of the client's offers, as one list. */
 static void
-maker_subprotocols(struct head_maker *m, const struct http_head *head,
-    const struct config_list *filter)
+maker_subprotocols(
+    struct head_maker *m, const struct http_head *head, const struct config_list *filter)
 {
 	struct span list, item;
 	struct buf b;
@@ -123,7 +124,7 @@ maker_extensions(struct head_maker *m, const struct http_head *head)
 		    kind != WS_EXT_BAD)
 			if (kind == WS_EXT_DEFLATE &&
 			    ((b.n > 0 && buf_append(&b, ", ", 2) == -1) ||
-			    buf_append_span(&b, item) == -1))
+				buf_append_span(&b, item) == -1))
 				m->failed = true;
 	}
 	if (b.n > 0)
@@ -132,8 +133,8 @@ maker_extensions(struct head_maker *m, const struct http_head *head)
 }
 
 static void
-maker_forwarded_field(struct head_maker *m, enum forwarded_what what, const struct stream_info *info,
-    const struct stream_request *r)
+maker_forwarded_field(struct head_maker *m, enum forwarded_what what,
+    const struct stream_info *info, const struct stream_request *r)
 {
 	struct span value = { (const char *)m->b.n, 0 }; /* an offset, as maker_put's */
 
@@ -276,7 +277,7 @@ forward_head_new(const struct stream_info *info, const struct stream_request *r,
 	if (head->query.p != NULL) {
 		out.query = maker_put(&m, head->query);
 		if (out.query.p == NULL)
-			m.failed = true;	/* never at offset 0: the method stands there */
+			m.failed = true; /* never at offset 0: the method stands there */
 	}
 	maker_end_to_end(&m, head);
 	if (out.websocket && route->ws.compression == CONFIG_COMPRESSION_PASSTHROUGH)
@@ -321,14 +322,18 @@ forward_response_fields(const struct http_head *h, struct http_field *v)
 	size_t n = 0;
 
 	for (size_t i = 0; i < h->n_fields; i++) {
-		bool offer = h->status == 426 && span_eq_nocase(h->field[i].name, SPAN_LIT("Upgrade"));
+		bool offer =
+		    h->status == 426 && span_eq_nocase(h->field[i].name, SPAN_LIT("Upgrade"));
 
-		if (NAME_IN(h->field[i].name, never) || (!offer && stays_behind(h, h->field[i].name)))
+		if (NAME_IN(h->field[i].name, never) ||
+		    (!offer && stays_behind(h, h->field[i].name)))
 			continue;
 		offers |= offer;
 		v[n++] = h->field[i];
 	}
-	/* Of a hop's own fields this one has an end-to-end meaning in 426 (RFC 9110 7.8, 15.5.22). */
+	/*
+	 * Of a hop's own fields this one has an end-to-end meaning in 426 (RFC 9110 7.8, 15.5.22).
+	 */
 	if (offers && n < HTTP1_MAX_FIELDS)
 		v[n++] = (struct http_field){ SPAN_LIT("Connection"), SPAN_LIT("Upgrade") };
 	return n;

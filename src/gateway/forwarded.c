@@ -7,11 +7,16 @@ struct span
 forwarded_name(enum forwarded_what what)
 {
 	switch (what) {
-	case FORWARDED_X_FOR: return SPAN_LIT("X-Forwarded-For");
-	case FORWARDED_X_PROTO: return SPAN_LIT("X-Forwarded-Proto");
-	case FORWARDED_X_HOST: return SPAN_LIT("X-Forwarded-Host");
-	case FORWARDED_X_REAL_IP: return SPAN_LIT("X-Real-IP");
-	case FORWARDED_RFC7239: return SPAN_LIT("Forwarded");
+	case FORWARDED_X_FOR:
+		return SPAN_LIT("X-Forwarded-For");
+	case FORWARDED_X_PROTO:
+		return SPAN_LIT("X-Forwarded-Proto");
+	case FORWARDED_X_HOST:
+		return SPAN_LIT("X-Forwarded-Host");
+	case FORWARDED_X_REAL_IP:
+		return SPAN_LIT("X-Real-IP");
+	case FORWARDED_RFC7239:
+		return SPAN_LIT("Forwarded");
 	}
 	return SPAN_NONE;
 }
@@ -63,15 +68,16 @@ forwarded_ip(const struct sockaddr *sa, char text[ADDR_SA_TEXT])
 
 /* All that a trusted proxy sent under this name, as one list that ends with a comma. */
 static int
-forwarded_chain(const struct stream_info *info, const struct stream_request *r, const char *name,
-    struct buf *b)
+forwarded_chain(
+    const struct stream_info *info, const struct stream_request *r, const char *name, struct buf *b)
 {
 	const struct http_head *h = r->head;
 
 	if (!forwarded_trusts(info))
 		return 0;
 	for (size_t i = 0; i < h->n_fields; i++)
-		if (span_eq_nocase(h->field[i].name, span_from_str(name)) && h->field[i].value.n > 0 &&
+		if (span_eq_nocase(h->field[i].name, span_from_str(name)) &&
+		    h->field[i].value.n > 0 &&
 		    (buf_append_span(b, h->field[i].value) == -1 || buf_append(b, ", ", 2) == -1))
 			return -1;
 	return 0;
@@ -101,22 +107,24 @@ forwarded_element(const struct stream_info *info, const struct stream_request *r
 {
 	char text[ADDR_SA_TEXT];
 	struct span ip = forwarded_ip(info->client, text), host = r->head->authority;
-	bool v6 = info->client->sa_family == AF_INET6 && ip.n > 0 && memchr(ip.p, ':', ip.n) != NULL;
+	bool v6 =
+	    info->client->sa_family == AF_INET6 && ip.n > 0 && memchr(ip.p, ':', ip.n) != NULL;
 
 	if (info->client->sa_family == AF_UNIX)
 		ip = SPAN_LIT("unknown");
 	if (buf_printf(b, v6 ? "for=\"[%.*s]\"" : "for=%.*s", SPAN_ARG(ip)) == -1)
 		return -1;
 	/* An authority holds no quote and no backslash. */
-	if (host.n > 0 && buf_printf(b, http_is_token(host) ? ";host=%.*s" : ";host=\"%.*s\"",
-	    SPAN_ARG(host)) == -1)
+	if (host.n > 0 &&
+	    buf_printf(b, http_is_token(host) ? ";host=%.*s" : ";host=\"%.*s\"", SPAN_ARG(host)) ==
+		-1)
 		return -1;
 	return buf_printf(b, ";proto=%.*s", SPAN_ARG(forwarded_proto(info)));
 }
 
 int
-forwarded_value(enum forwarded_what what, const struct stream_info *info, const struct stream_request *r,
-    struct buf *b)
+forwarded_value(enum forwarded_what what, const struct stream_info *info,
+    const struct stream_request *r, struct buf *b)
 {
 	char text[ADDR_SA_TEXT];
 
@@ -130,7 +138,8 @@ forwarded_value(enum forwarded_what what, const struct stream_info *info, const 
 	case FORWARDED_X_HOST:
 		return forwarded_single(info, r, "X-Forwarded-Host", r->head->authority, b);
 	case FORWARDED_X_REAL_IP:
-		return buf_append_span(b, forwarded_ip(r->client != NULL ? r->client : info->client, text));
+		return buf_append_span(
+		    b, forwarded_ip(r->client != NULL ? r->client : info->client, text));
 	case FORWARDED_RFC7239:
 		if (forwarded_chain(info, r, "Forwarded", b) == -1)
 			return -1;

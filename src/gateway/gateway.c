@@ -63,9 +63,10 @@ static void
 gateway_static_done(void *arg, unsigned status, uint64_t bytes, bool complete)
 {
 	struct session *ss = arg;
-	struct session_end e = { .status = status, .bytes_out = bytes,
-	    .by = complete ? SESSION_BY_NONE : SESSION_BY_CLIENT,
-	    .reason = complete ? NULL : "the response was broken off" };
+	struct session_end e = { .status = status,
+		.bytes_out = bytes,
+		.by = complete ? SESSION_BY_NONE : SESSION_BY_CLIENT,
+		.reason = complete ? NULL : "the response was broken off" };
 
 	session_access(ss, &e);
 	session_free(ss);
@@ -111,8 +112,7 @@ gateway_judge_websocket(struct gateway *gw, struct stream *s, const struct strea
 		break;
 	}
 	v = origin_check(&route->ws, http_head_count(r->head, "Origin"),
-	    origin != NULL ? origin->value : SPAN_NONE,
-	    http_head_find(r->head, "Cookie") != NULL);
+	    origin != NULL ? origin->value : SPAN_NONE, http_head_find(r->head, "Cookie") != NULL);
 	if (v != ORIGIN_OK) {
 		gateway_refuse(gw, s, r, route, REPLY_ORIGIN_REFUSED, origin_verdict_str(v));
 		return false;
@@ -134,8 +134,8 @@ gateway_on_request(void *arg, struct stream *s, const struct stream_request *cam
 	const struct config_route *route;
 
 	if (span_eq(r->head->method, SPAN_LIT("CONNECT")) && r->ws == WS_REQUEST_NONE) {
-		gateway_refuse(gw, s, r, NULL, REPLY_NOT_IMPLEMENTED,
-		    "this gateway is no forward proxy");
+		gateway_refuse(
+		    gw, s, r, NULL, REPLY_NOT_IMPLEMENTED, "this gateway is no forward proxy");
 		return;
 	}
 	if (info->listen->n_trusted_proxies > 0) {
@@ -189,8 +189,9 @@ gateway_count_refused(struct gateway *gw, const struct stream_info *info, unsign
 		why = rate ? TROUBLE_RATE : TROUBLE_LIMIT;
 	counter_add(&gateway_count_listener(gw, info)->trouble[why], 1);
 	if (why == TROUBLE_LIMIT || why == TROUBLE_RATE)
-		counter_add(&gateway_count(gw, NULL)->refused[rate ? REFUSED_RATE :
-		    REFUSED_CONNECTION_LIMIT], 1);
+		counter_add(&gateway_count(gw, NULL)
+				 ->refused[rate ? REFUSED_RATE : REFUSED_CONNECTION_LIMIT],
+		    1);
 }
 
 static const char *
@@ -261,8 +262,10 @@ gateway_admit(void *arg, const struct stream_info *info)
 
 	/* It is one of those past a limit from now on; or it is closed and no more than that. */
 	if (http_refuses_in_silence(refuse))
-		counter_add(&gateway_count_listener(gw, info)->trouble[
-		    refuse == HTTP_REFUSE_SILENT_RATE ? TROUBLE_RATE : TROUBLE_LIMIT], 1);
+		counter_add(&gateway_count_listener(gw, info)
+				 ->trouble[refuse == HTTP_REFUSE_SILENT_RATE ? TROUBLE_RATE
+									     : TROUBLE_LIMIT],
+		    1);
 	else if (refuse != 0)
 		counter_add(&gateway_count_listener(gw, info)->closed, 1);
 	return refuse;
@@ -357,16 +360,20 @@ gateway_put_reader(struct gateway *gw, struct ws_reader *r)
 void
 gateway_accept(struct gateway *gw, const struct http_accepted *a)
 {
-	struct stream_info info = { .config = a->config, .listen = a->listen,
-	    .connection_id = a->connection_id, .client = (const struct sockaddr *)&a->peer,
-	    .refused = a->refuse != 0, .counted = a->counted };
+	struct stream_info info = { .config = a->config,
+		.listen = a->listen,
+		.connection_id = a->connection_id,
+		.client = (const struct sockaddr *)&a->peer,
+		.refused = a->refuse != 0,
+		.counted = a->counted };
 	struct config *hold = config_ref(a->config);
 
 	gw->n_connections++;
 	if (!info.refused)
 		counter_add(&gateway_count_listener(gw, &info)->accepted, 1);
 	if (http_server_start(gw->env.loop, &gw->connections, a) == -1) {
-		log_peer(gw->env.log, LOG_L_ERROR, "c=%llu out of memory while accepting a connection",
+		log_peer(gw->env.log, LOG_L_ERROR,
+		    "c=%llu out of memory while accepting a connection",
 		    (unsigned long long)a->connection_id);
 		gateway_on_closed(gw, &info);
 	}

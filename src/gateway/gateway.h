@@ -19,10 +19,14 @@ struct session;
 struct ws_deflate_memory;
 struct gateway;
 
-/* Counted by the worker, read by anybody; what has a route, a backend or a listener is in gateway/counters.h. */
+/*
+ * Counted by the worker, read by anybody; what has a route, a backend or a listener is in
+ * gateway/counters.h.
+ */
 struct gateway_counters {
-	struct counter opened, ended;	/* WebSockets */
-	struct histogram handshake;	/* of WebSockets: from the whole request head to the answer that accepts it */
+	struct counter opened, ended; /* WebSockets */
+	/* of WebSockets: from the whole request head to the answer that accepts it */
+	struct histogram handshake;
 };
 
 /*
@@ -35,19 +39,20 @@ typedef unsigned gateway_admit_fn(void *arg, const struct stream_info *info);
 typedef void gateway_closed_fn(void *arg, const struct stream_info *info);
 
 struct gateway_env {
-	struct loop *loop;		/* borrowed */
-	struct ws_deflate_memory *deflate_memory;	/* borrowed, shared */
-	struct resolver *resolver;	/* borrowed, shared */
-	struct counters *counters;	/* borrowed, shared; every snapshot is attached to it */
-	unsigned index;			/* of the worker: which blocks of the counters are its own */
-	struct log *log, *access;	/* borrowed, shared */
+	struct loop *loop;			  /* borrowed */
+	struct ws_deflate_memory *deflate_memory; /* borrowed, shared */
+	struct resolver *resolver;		  /* borrowed, shared */
+	struct counters *counters; /* borrowed, shared; every snapshot is attached to it */
+	/* of the worker: which blocks of the counters are its own */
+	unsigned index;
+	struct log *log, *access; /* borrowed, shared */
 	gateway_admit_fn *admit;
 	gateway_closed_fn *closed;
 	void *arg;
 };
 
-struct gateway *gateway_new(const struct gateway_env *env);	/* NULL without memory */
-void gateway_free(struct gateway *gw);	/* all sessions and connections are gone before */
+struct gateway *gateway_new(const struct gateway_env *env); /* NULL without memory */
+void gateway_free(struct gateway *gw); /* all sessions and connections are gone before */
 
 /* Serve an accepted connection; everything in a is disposed of. */
 void gateway_accept(struct gateway *gw, const struct http_accepted *a);
@@ -56,11 +61,14 @@ void gateway_accept(struct gateway *gw, const struct http_accepted *a);
 void gateway_retire(struct gateway *gw, const struct config *current);
 
 /*
- * Drain: connections end after the request that is under way (or was sent before the client could know), WebSockets
- * are closed with 1001 one after another, evenly spread over spread_ms; done (once) is called when nothing is left.
- * phase, 0 to 1, says when in the first interval the first close is.  gateway_end drops what is left at once.
+ * Drain: connections end after the request that is under way (or was sent before the client could
+ * know), WebSockets
+ * are closed with 1001 one after another, evenly spread over spread_ms; done (once) is called when
+ * nothing is left.  phase, 0 to 1, says when in the first interval the first close is.
+ * gateway_end drops what is left at once.
  */
-void gateway_drain(struct gateway *gw, uint64_t spread_ms, double phase, void (*done)(void *arg), void *arg);
+void gateway_drain(
+    struct gateway *gw, uint64_t spread_ms, double phase, void (*done)(void *arg), void *arg);
 void gateway_end(struct gateway *gw);
 
 const struct gateway_counters *gateway_counters(const struct gateway *gw);

@@ -1,10 +1,10 @@
 /*
  * The drain of one worker's connections.  See gateway.h.
  *
- * The closes (1001) have a time each, `interval` apart, so that clients that come back do not come as a wave.  What is
- * open is counted again now and then: WebSockets end by themselves, and handshakes that were on their way become some.
- * The workers' first closes are shifted against one another (phase), or a few WebSockets on many workers would be
- * closed together.
+ * The closes (1001) have a time each, `interval` apart, so that clients that come back do not come
+ * as a wave.  What is open is counted again now and then: WebSockets end by themselves, and
+ * handshakes that were on their way become some.  The workers' first closes are shifted against
+ * one another (phase), or a few WebSockets on many workers would be closed together.
  */
 #include <stddef.h>
 
@@ -47,7 +47,8 @@ gateway_drain_count(struct gateway *gw, uint64_t now_ms)
 	struct gateway_drain *dr = &gw->drain;
 	size_t n = gateway_count_websockets(gw);
 
-	dr->count_at_ms = now_ms + (now_ms + DRAIN_COUNT_MS <= dr->end_ms ? DRAIN_COUNT_MS : DRAIN_LATE_MS);
+	dr->count_at_ms =
+	    now_ms + (now_ms + DRAIN_COUNT_MS <= dr->end_ms ? DRAIN_COUNT_MS : DRAIN_LATE_MS);
 	dr->interval_ms = 0;
 	if (n > 0 && dr->end_ms > now_ms)
 		dr->interval_ms = (double)(dr->end_ms - now_ms) / (double)n;
@@ -58,8 +59,8 @@ gateway_drain_count(struct gateway *gw, uint64_t now_ms)
 static void
 gateway_on_drain_timer(struct loop_timer *t)
 {
-	struct gateway *gw = (struct gateway *)(void *)((char *)t -
-	    offsetof(struct gateway, drain.timer));
+	struct gateway *gw =
+	    (struct gateway *)(void *)((char *)t - offsetof(struct gateway, drain.timer));
 	struct gateway_drain *dr = &gw->drain;
 	uint64_t now_ms = loop_now_ms(gw->env.loop), at_ms;
 	size_t due = SIZE_MAX;
@@ -92,7 +93,8 @@ gateway_check_drained(struct gateway *gw)
 }
 
 void
-gateway_drain(struct gateway *gw, uint64_t spread_ms, double phase, void (*done)(void *arg), void *arg)
+gateway_drain(
+    struct gateway *gw, uint64_t spread_ms, double phase, void (*done)(void *arg), void *arg)
 {
 	struct gateway_drain *dr = &gw->drain;
 	uint64_t now_ms = loop_now_ms(gw->env.loop);

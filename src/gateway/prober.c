@@ -3,8 +3,8 @@
  *
  * One probe for each address: its timer is armed (waiting), or dial is set (connecting), or stream
  * is set (asked).  A check must be through with each of the two steps within ConnectTimeout; the
- * next begins an interval, give or take an eighth, after it, so that the checks of many addresses and
- * gateways do not fall together.
+ * next begins an interval, give or take an eighth, after it, so that the checks of many addresses
+ * and gateways do not fall together.
  */
 #include <stdio.h>
 #include <unistd.h>

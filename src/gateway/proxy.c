@@ -9,11 +9,12 @@
  * backend whenever the client does not, so that a body of any length costs no more memory than
  * what one read brings.
  *
- * Neither side's framing reaches the other: both carriers make their own out of "so many bytes"
- * or "an end that will be told".  Trailers pass in both directions where the next message has a
- * place for them, but for those that must not stand there.  What ends early on one side is cut off on the other: a backend that fails in the
- * middle of a body breaks the client's stream, and a client that leaves, also one that only
- * half-closes its connection before the response is over, aborts the backend's.
+ * Neither side's framing reaches the other: both carriers make their own out of "so many bytes" or
+ * "an end that will be told".  Trailers pass in both directions where the next message has a place
+ * for them, but for those that must not stand there.  What ends early on one side is cut off on
+ * the other: a backend that fails in the middle of a body breaks the client's stream, and a client
+ * that leaves, also one that only half-closes its connection before the response is over, aborts
+ * the backend's.
  *
  * One thread.  Called by gateway.c, both streams, the dial and a timer.  Invariants: b is NULL
  * but between the connection to the backend and its end; ss.s is the client's stream until the
@@ -122,8 +123,8 @@ proxy_refuse(struct proxy *f, enum reply kind, enum session_side by, const char 
 		[SESSION_BY_BACKEND] = "the application cannot be reached",
 		[SESSION_BY_GATEWAY] = "the gateway cannot pass this request on",
 	};
-	const char *said = kind == REPLY_GATEWAY_TIMEOUT ? "the application did not answer in time"
-							 : texts[by];
+	const char *said =
+	    kind == REPLY_GATEWAY_TIMEOUT ? "the application did not answer in time" : texts[by];
 	struct stream *s = f->ss.s;
 	bool head = f->is_head;
 	char text[300];
@@ -270,8 +271,7 @@ proxy_client_reset(struct stream *s, enum stream_error e, const char *why)
 	struct proxy *f = s->user;
 	unsigned status = e == STREAM_E_BODY ? 400 : f->status;
 
-	proxy_end(
-	    f, status, e == STREAM_E_SHUTDOWN ? SESSION_BY_GATEWAY : SESSION_BY_CLIENT, why);
+	proxy_end(f, status, e == STREAM_E_SHUTDOWN ? SESSION_BY_GATEWAY : SESSION_BY_CLIENT, why);
 }
 
 static const struct stream_events proxy_client_events = {
@@ -512,8 +512,8 @@ proxy_answer_last(struct proxy *f, const struct http_head *head)
 
 	proxy_end(f, reply_status(s, kind), SESSION_BY_GATEWAY, "Max-Forwards is 0");
 	/* What a request came with is not shown, which TRACE would. */
-	reply_send(s, kind, false,
-	    options ? "this is the gateway" : "the gateway does not answer TRACE");
+	reply_send(
+	    s, kind, false, options ? "this is the gateway" : "the gateway does not answer TRACE");
 }
 
 void
@@ -523,10 +523,10 @@ proxy_start(struct gateway *gw, struct stream *s, const struct stream_request *r
 	struct proxy *f;
 
 	if ((f = loop_object(gw->env.loop, sizeof(*f))) == NULL) {
-		session_access_refused(gw, stream_info(s), r, route,
-		    reply_status(s, REPLY_INTERNAL), "out of memory");
-		reply_send(s, REPLY_INTERNAL, span_eq(r->head->method, SPAN_LIT("HEAD")),
-		    "out of memory");
+		session_access_refused(
+		    gw, stream_info(s), r, route, reply_status(s, REPLY_INTERNAL), "out of memory");
+		reply_send(
+		    s, REPLY_INTERNAL, span_eq(r->head->method, SPAN_LIT("HEAD")), "out of memory");
 		return;
 	}
 	session_init(&f->ss, gw, SESSION_PROXY, s, r, route);

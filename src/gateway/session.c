@@ -65,7 +65,8 @@ facts_new(struct loop *l, const struct stream_request *r)
 	struct session_facts *f;
 	char *p;
 
-	f = facts_alloc(l, offsetof(struct session_facts, data) + v[0].n + v[1].n + v[2].n + v[3].n);
+	f = facts_alloc(
+	    l, offsetof(struct session_facts, data) + v[0].n + v[1].n + v[2].n + v[3].n);
 	if (f == NULL)
 		return NULL;
 	f->client_n = (uint8_t)v[0].n;
@@ -83,8 +84,8 @@ facts_new(struct loop *l, const struct stream_request *r)
 }
 
 void
-session_init(struct session *ss, struct gateway *gw, enum session_kind kind,
-    struct stream *s, const struct stream_request *r, const struct config_route *route)
+session_init(struct session *ss, struct gateway *gw, enum session_kind kind, struct stream *s,
+    const struct stream_request *r, const struct config_route *route)
 {
 	ss->gw = gw;
 	ss->kind = (uint8_t)kind;
@@ -109,7 +110,10 @@ session_pick_subprotocol(const struct http_head *head, const struct config_list 
 	return s;
 }
 
-/* Put a fact behind those that are there already, whose length the caller sets; 0 or -1 without memory. */
+/*
+ * Put a fact behind those that are there already, whose length the caller sets; 0 or -1 without
+ * memory.
+ */
 static int
 facts_add(struct session *ss, struct span fact)
 {
@@ -209,7 +213,10 @@ session_traffic(const struct session *ss, struct session_traffic *out)
 	}
 }
 
-/* One line being written, in either form; without memory of the heap, so that it is whole whatever there is. */
+/*
+ * One line being written, in either form; without memory of the heap, so that it is whole whatever
+ * there is.
+ */
 struct access_line {
 	struct buf b;
 	bool json;
@@ -254,7 +261,7 @@ access_span(struct access_line *a, const char *key, struct span v, bool present)
 		unsigned char c = (unsigned char)v.p[i];
 
 		if (a->b.n - start >= ACCESS_VALUE_MAX && (c & 0xc0) != 0x80)
-			break;		/* never within a character */
+			break; /* never within a character */
 
 		if (c == '"' || c == '\\')
 			buf_printf(&a->b, "\\%c", c);
@@ -314,8 +321,8 @@ access_facts(struct access_line *a, const struct session_facts *f, unsigned stat
 	access_span(a, "method", (struct span){ p, f != NULL ? f->method_n : 0 },
 	    f != NULL && f->method_n > 0);
 	p = f != NULL ? p + f->method_n : NULL;
-	access_span(a, "path", (struct span){ p, f != NULL ? f->path_n : 0 },
-	    f != NULL && f->path_n > 0);
+	access_span(
+	    a, "path", (struct span){ p, f != NULL ? f->path_n : 0 }, f != NULL && f->path_n > 0);
 	access_num(a, "status", status, status != 0);
 	p = f != NULL ? p + f->path_n : NULL;
 	access_span(a, "origin", (struct span){ p, f != NULL ? f->origin_n : 0 },
@@ -329,7 +336,8 @@ access_facts(struct access_line *a, const struct session_facts *f, unsigned stat
 }
 
 static void
-access_end(struct access_line *a, struct log *log, const struct session_end *e, uint64_t duration_ms)
+access_end(
+    struct access_line *a, struct log *log, const struct session_end *e, uint64_t duration_ms)
 {
 	static const char *const by[] = { NULL, "client", "backend", "gateway" };
 
@@ -368,14 +376,16 @@ session_access(struct session *ss, const struct session_end *e)
 		return;
 	access_begin(&a, stream_info(ss->s), ss->route, ss->facts);
 	access_facts(&a, ss->facts, e->status);
-	access_str(&a, "backend", ss->backend != NULL ?
-	    addr_format(backends_addr(ss->backend), backend, sizeof(backend)) : NULL);
+	access_str(&a, "backend",
+	    ss->backend != NULL ? addr_format(backends_addr(ss->backend), backend, sizeof(backend))
+				: NULL);
 	access_end(&a, gw->env.access, e, loop_now_ms(gw->env.loop) - ss->start_ms);
 }
 
 void
 session_access_refused(struct gateway *gw, const struct stream_info *info,
-    const struct stream_request *r, const struct config_route *route, unsigned status, const char *why)
+    const struct stream_request *r, const struct config_route *route, unsigned status,
+    const char *why)
 {
 	struct session_end e = { .status = status, .by = SESSION_BY_GATEWAY, .reason = why };
 	struct session_facts *f = NULL;

@@ -190,7 +190,8 @@ static_range_holds(const struct static_answer *a)
 		return false;
 	if (span_eq(f->value, span_from_str(a->e->etag)))
 		return true;
-	return static_has_date(a, "If-Range", &t) && t == a->e->modified && a->e->modified < time(NULL);
+	return static_has_date(a, "If-Range", &t) && t == a->e->modified &&
+	    a->e->modified < time(NULL);
 }
 
 static void
@@ -360,7 +361,10 @@ static_sent(struct static_file *f, size_t n)
 	f->sent += n;
 }
 
-/* Write one piece of at most size bytes, read into p or from memory; -1 when the file ended early or the stream is broken. */
+/*
+ * Write one piece of at most size bytes, read into p or from memory; -1 when the file ended early
+ * or the stream is broken.
+ */
 static int
 static_send(struct static_file *f, uint8_t *p, size_t size)
 {

@@ -70,7 +70,10 @@ static_entry_set_validators(struct static_entry *e, const struct stat *sb)
 	clock_http_date(e->modified, e->last_modified, sizeof(e->last_modified));
 }
 
-/* The fields of a 200 (static_make_answer has them one by one); all of them are the gateway's own and well-formed. */
+/*
+ * The fields of a 200 (static_make_answer has them one by one); all of them are the gateway's own
+ * and well-formed.
+ */
 static size_t
 static_entry_put_lines(const struct static_entry *e, char out[STATIC_LINES_MAX])
 {
@@ -291,7 +294,8 @@ static_files_find(struct static_files *sf, uint32_t hash, const char *root, cons
 {
 	struct static_entry **at = &sf->bucket[hash % STATIC_BUCKETS];
 
-	while (*at != NULL && ((*at)->hash != hash || strcmp((*at)->name, name) != 0 ||
+	while (*at != NULL &&
+	    ((*at)->hash != hash || strcmp((*at)->name, name) != 0 ||
 		strcmp((*at)->root, root) != 0))
 		at = &(*at)->next;
 	if (*at == NULL || static_files_ask(sf, *at))

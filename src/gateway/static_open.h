@@ -4,8 +4,8 @@
 
 /*
  * Open name (relative, from static_name_make) for reading.  Symbolic links are followed while they
- * stay beneath root, an open folder (openat2, RESOLVE_BENEATH); where the kernel has no openat2, none are.
- * Never waits: a FIFO opens at once.  The descriptor is the caller's; -1 with errno.
+ * stay beneath root, an open folder (openat2, RESOLVE_BENEATH); where the kernel has no openat2,
+ * none are.  Never waits: a FIFO opens at once.  The descriptor is the caller's; -1 with errno.
  */
 int static_open(int root, const char *name);
 

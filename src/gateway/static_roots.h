@@ -21,8 +21,8 @@ void static_roots_free(struct static_roots *sr);  /* closes them; NULL is nothin
 void static_roots_close(struct static_roots *sr); /* all of them, now */
 
 /*
- * A descriptor (O_PATH) of the folder at this path, good until the next call or the end of the turn;
- * -1 with errno.  path is borrowed for the call.
+ * A descriptor (O_PATH) of the folder at this path, good until the next call or the end of the
+ * turn; -1 with errno.  path is borrowed for the call.
  */
 int static_roots_get(struct static_roots *sr, const char *path);
 

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "gateway/ws_int.h"
 
-#define WS_REASON_MAX 123	/* bytes of a close reason (RFC 6455 5.5.1) */
+#define WS_REASON_MAX 123 /* bytes of a close reason (RFC 6455 5.5.1) */
 
 static const struct stream_events ws_events;
 
@@ -22,7 +22,7 @@ ws_mask_for(struct ws *w, const struct ws_leg *leg, uint8_t mask[4])
 	uint32_t r;
 
 	if (!leg->is_backend)
-		return NULL;		/* a server's frames are not masked (5.1) */
+		return NULL; /* a server's frames are not masked (5.1) */
 	r = loop_random(w->ss.gw->env.loop);
 	memcpy(mask, &r, 4);
 	return mask;
@@ -83,8 +83,12 @@ ws_leave(struct ws *w, struct ws_leg *leg, bool abort)
 	if (abort)
 		stream_abort(s);
 	else
-		/* Behind its Close a peer says nothing more (RFC 6455 5.5.1), but it may still have to read. */
-		stream_close(s, (leg->flags & LEG_CLOSE_CAME) != 0 && stream_queued(s) == 0
+		/*
+		 * Behind its Close a peer says nothing more (RFC 6455 5.5.1), but it may still
+		 * have to read.
+		 */
+		stream_close(s,
+		    (leg->flags & LEG_CLOSE_CAME) != 0 && stream_queued(s) == 0
 			? 0
 			: ws_config(w)->close_timeout_ms);
 }
@@ -128,10 +132,15 @@ ws_count_end(struct ws *w)
 void
 ws_finish(struct ws *w, bool abort_client)
 {
-	struct session_end e = { .status = 101, .is_websocket = true,
-	    .messages_in = w->messages_in, .messages_out = w->messages_out,
-	    .bytes_in = w->bytes_in, .bytes_out = w->bytes_out,
-	    .close_code = w->ss.close_code, .by = w->ss.closed_by, .reason = w->reason };
+	struct session_end e = { .status = 101,
+		.is_websocket = true,
+		.messages_in = w->messages_in,
+		.messages_out = w->messages_out,
+		.bytes_in = w->bytes_in,
+		.bytes_out = w->bytes_out,
+		.close_code = w->ss.close_code,
+		.by = w->ss.closed_by,
+		.reason = w->reason };
 	char reason[4 * WS_REASON_MAX + 4];
 	bool abort_backend;
 
@@ -144,16 +153,16 @@ ws_finish(struct ws *w, bool abort_client)
 		e.status = 200;
 	session_access(&w->ss, &e);
 	session_log(&w->ss, LOG_L_DEBUG, "websocket closed code=%u by=%u reason=\"%s\"",
-	    e.close_code, (unsigned)e.by, log_escape(reason, sizeof(reason),
-	    span_from_str(e.reason), WS_REASON_MAX));
+	    e.close_code, (unsigned)e.by,
+	    log_escape(reason, sizeof(reason), span_from_str(e.reason), WS_REASON_MAX));
 	ws_edge_free(w);
 	ws_rate_clear(w);
 	/* A client that vanished: the backend is told (RFC 6455 7.4.1), if a frame can be sent. */
 	if (w->backend.s != NULL && (w->backend.flags & LEG_CLOSE_SENT) == 0 &&
 	    ws_at_boundary(w, &w->backend))
 		ws_send_close(w, &w->backend, WS_CLOSE_GOING_AWAY, NULL, 0);
-	abort_backend = ws_is_raw(w) ? ws_raw_is_partial(w) :
-	    (w->backend.flags & LEG_CLOSE_SENT) == 0;
+	abort_backend =
+	    ws_is_raw(w) ? ws_raw_is_partial(w) : (w->backend.flags & LEG_CLOSE_SENT) == 0;
 	/* The client last: the route may go with its connection's snapshot. */
 	ws_leave(w, &w->backend, abort_backend);
 	ws_leave(w, &w->client, abort_client);
@@ -225,7 +234,10 @@ ws_close(struct ws *w, unsigned code, unsigned backend_code, const char *reason)
 	ws_closing(w);
 }
 
-/* The backend is gone or broke the protocol: the client gets 1014, if a frame can still be sent to it. */
+/*
+ * The backend is gone or broke the protocol: the client gets 1014, if a frame can still be sent to
+ * it.
+ */
 void
 ws_backend_lost(struct ws *w, const char *reason)
 {
@@ -240,8 +252,8 @@ ws_backend_lost(struct ws *w, const char *reason)
 	}
 	ws_close(w, WS_CLOSE_BACKEND, WS_CLOSE_PROTOCOL,
 	    (w->backend.flags & LEG_BROKEN) == 0 ? "the backend went away"
-	    : ws_is_raw(w)			  ? reason
-						  : "the backend broke the protocol");
+		: ws_is_raw(w)			 ? reason
+						 : "the backend broke the protocol");
 	if (ws_close_done(w))
 		ws_finish(w, false);
 }
@@ -287,8 +299,8 @@ ws_on_close(struct ws *w, struct ws_leg *leg, const struct ws_event *ev)
 	if (w->ss.close_code == 0) {
 		if (reason_n > 0 && (text = mem_strndup((const char *)reason, reason_n)) != NULL)
 			w->reason_owned = true;
-		ws_note_end(w, ev->code, leg->is_backend ? SESSION_BY_BACKEND : SESSION_BY_CLIENT,
-		    text);
+		ws_note_end(
+		    w, ev->code, leg->is_backend ? SESSION_BY_BACKEND : SESSION_BY_CLIENT, text);
 	}
 	if (other->is_backend && ws_is_raw(w)) {
 		/* The application may finish what it has to say. */
@@ -299,7 +311,7 @@ ws_on_close(struct ws *w, struct ws_leg *leg, const struct ws_event *ev)
 	} else if ((other->flags & LEG_CLOSE_SENT) == 0 && other->s != NULL) {
 		ws_send_close(w, other, ev->code, reason, reason_n);
 	} else if (other->s == NULL && (leg->flags & LEG_CLOSE_SENT) == 0) {
-		ws_send_close(w, leg, ev->code, reason, reason_n);	/* nobody else answers */
+		ws_send_close(w, leg, ev->code, reason, reason_n); /* nobody else answers */
 	}
 	if (ws_close_done(w)) {
 		ws_finish(w, false);
@@ -309,14 +321,14 @@ ws_on_close(struct ws *w, struct ws_leg *leg, const struct ws_event *ev)
 }
 
 /*
- * The backend's connection is over, one way or the other.  A client that waits for the answer to its Close gets it
- * from us.
+ * The backend's connection is over, one way or the other.  A client that waits for the answer to
+ * its Close gets it from us.
  */
 static void
 ws_backend_over(struct ws *w, const char *why)
 {
 	if ((w->backend.flags & LEG_CLOSE_CAME) != 0)
-		return;		/* the close handshake with the client goes on */
+		return; /* the close handshake with the client goes on */
 	if ((w->client.flags & (LEG_CLOSE_CAME | LEG_CLOSE_SENT)) == LEG_CLOSE_CAME &&
 	    ws_at_boundary(w, &w->client)) {
 		ws_send_close(w, &w->client, w->ss.close_code, NULL, 0);
@@ -338,10 +350,14 @@ ws_on_end(struct stream *s)
 		ws_backend_over(w, "the backend closed without a Close frame");
 		return;
 	}
-	/* It has nothing to say after its Close (browsers end their HTTP/2 stream with it), but waits for ours. */
+	/*
+	 * It has nothing to say after its Close (browsers end their HTTP/2 stream with it), but
+	 * waits for ours.
+	 */
 	if ((leg->flags & LEG_CLOSE_CAME) != 0)
 		return;
-	ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client left without a Close frame");
+	ws_note_end(
+	    w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client left without a Close frame");
 	ws_finish(w, false);
 }
 
@@ -362,7 +378,8 @@ ws_on_reset(struct stream *s, enum stream_error e, const char *why)
 	else if (e == STREAM_E_MEMORY)
 		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_GATEWAY, "out of memory");
 	else
-		ws_note_end(w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client's connection broke");
+		ws_note_end(
+		    w, WS_CLOSE_ABNORMAL, SESSION_BY_CLIENT, "the client's connection broke");
 	ws_finish(w, true);
 }
 
@@ -398,7 +415,7 @@ ws_traffic(const struct session *ss, struct session_traffic *out)
 	out->messages_out = w->messages_out;
 	out->bytes_in = w->bytes_in;
 	out->bytes_out = w->bytes_out;
-	out->idle_ms = now > last ? now - last : 0;	/* a stamp is rounded up */
+	out->idle_ms = now > last ? now - last : 0; /* a stamp is rounded up */
 	if (w->client.s != NULL)
 		out->queued_bytes += stream_queued(w->client.s);
 	if (w->backend.s != NULL)
@@ -435,10 +452,14 @@ ws_mode_of(const struct config_route *r)
 	if (r->backend == NULL)
 		return WS_MODE_ECHO;
 	switch (r->backend->protocol) {
-	case CONFIG_PROTOCOL_HTTP: return WS_MODE_RELAY;
-	case CONFIG_PROTOCOL_STREAM: return WS_MODE_STREAM;
-	case CONFIG_PROTOCOL_LINES: return WS_MODE_LINES;
-	case CONFIG_PROTOCOL_PACKET: return WS_MODE_PACKET;
+	case CONFIG_PROTOCOL_HTTP:
+		return WS_MODE_RELAY;
+	case CONFIG_PROTOCOL_STREAM:
+		return WS_MODE_STREAM;
+	case CONFIG_PROTOCOL_LINES:
+		return WS_MODE_LINES;
+	case CONFIG_PROTOCOL_PACKET:
+		return WS_MODE_PACKET;
 	}
 	return WS_MODE_RELAY;
 }

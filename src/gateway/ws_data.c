@@ -100,8 +100,8 @@ ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bo
  * that came in pieces.
  */
 static void
-ws_echo_data(struct ws *w, struct ws_out *o, const struct ws_event *ev, uint8_t opcode,
-    uint8_t **cursor)
+ws_echo_data(
+    struct ws *w, struct ws_out *o, const struct ws_event *ev, uint8_t opcode, uint8_t **cursor)
 {
 	bool last = ev->frame.fin && ev->mask_offset + ev->n == ev->frame.length;
 	size_t hn = ws_frame_header_size(ev->n, false);
@@ -141,8 +141,8 @@ ws_relay_event(struct ws_out *o, const struct ws_event *ev, const uint8_t *p, si
 }
 
 static void
-ws_relay_control(struct ws *w, struct ws_leg *to, struct ws_out *o, const struct ws_event *ev,
-    uint8_t opcode)
+ws_relay_control(
+    struct ws *w, struct ws_leg *to, struct ws_out *o, const struct ws_event *ev, uint8_t opcode)
 {
 	uint8_t mask[4], frame[WS_HEADER_MAX + WS_CONTROL_MAX];
 	size_t n;
@@ -153,7 +153,10 @@ ws_relay_control(struct ws *w, struct ws_leg *to, struct ws_out *o, const struct
 	memcpy(ws_out_room(o, n), frame, n);
 }
 
-/* A PING is answered here where no WebSocket is behind us, and so by a frame to where it came from. */
+/*
+ * A PING is answered here where no WebSocket is behind us, and so by a frame to where it came
+ * from.
+ */
 static void
 ws_answer_ping(struct ws *w, struct ws_leg *leg, struct ws_out *o, const struct ws_event *ev)
 {
@@ -192,8 +195,8 @@ ws_at_frame_end(struct ws *w, struct ws_leg *to, struct ws_out *o)
 		return;
 	ws_out_flush(o);
 	if (w->pending_code != 0 && to == &w->client && (to->flags & LEG_CLOSE_SENT) == 0) {
-		ws_send_close(w, to, w->pending_code, w->reason,
-		    w->reason != NULL ? strlen(w->reason) : 0);
+		ws_send_close(
+		    w, to, w->pending_code, w->reason, w->reason != NULL ? strlen(w->reason) : 0);
 		w->pending_code = 0;
 		o->to = NULL;
 	} else if ((to->flags & LEG_PING_DUE) != 0) {
@@ -397,7 +400,10 @@ ws_pump(struct ws *w, struct ws_leg *leg, struct ws_reader *r, const struct ws_r
 			went = ws_pump_control(w, leg, o, &ev);
 			break;
 		case WS_EV_BAD:
-			/* Nothing of the bad frame has gone out when all of it came with this read. */
+			/*
+			 * Nothing of the bad frame has gone out when all of it came with this
+			 * read.
+			 */
 			if (w->mode == WS_MODE_RELAY && (leg->flags & LEG_MID_FRAME) != 0 &&
 			    ws_out_revert(o))
 				leg->flags &= (uint8_t)~LEG_MID_FRAME;
@@ -429,7 +435,7 @@ ws_keep_reader(struct ws *w, struct ws_leg *leg, struct ws_reader *r, struct ws_
 	if (w->finished) {
 		if (r == on_stack)
 			ws_reader_clear(r);
-		return;		/* ws_finish disposed of leg->in, if r is it */
+		return; /* ws_finish disposed of leg->in, if r is it */
 	}
 	if (idle || (leg->flags & (LEG_BROKEN | LEG_CLOSE_CAME)) != 0) {
 		ws_reader_clear(r);
@@ -574,7 +580,10 @@ ws_budget(struct stream *s)
 		return limit;
 	queued = stream_queued(to->s);
 	limit = queued < limit ? limit - queued : 1;
-	/* A packet is a call of its own: others get their turn after so many of the smallest messages. */
+	/*
+	 * A packet is a call of its own: others get their turn after so many of the smallest
+	 * messages.
+	 */
 	if (w->mode == WS_MODE_PACKET && !leg->is_backend && limit > WS_PACKET_TURN)
 		limit = WS_PACKET_TURN;
 	return w->limited && !leg->is_backend ? ws_rate_budget(w, limit) : limit;

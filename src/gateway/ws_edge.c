@@ -189,8 +189,8 @@ edge_make_room(struct ws *w, struct ws_out *o)
 
 /* Judge what came out of zlib, in the order in which it came. */
 static enum ws_went
-edge_judge(struct ws *w, struct ws_out *o, enum ws_deflate_status status, const uint8_t *p,
-    size_t n)
+edge_judge(
+    struct ws *w, struct ws_out *o, enum ws_deflate_status status, const uint8_t *p, size_t n)
 {
 	struct ws_edge *e = w->edge;
 	uint64_t max = ws_config(w)->max_message_size;
@@ -245,12 +245,11 @@ edge_inflate(struct ws *w, struct ws_out *o)
 
 	do {
 		had = e->data.n;
-		if (edge_room(ew) < WS_DEFLATE_OUT_MIN &&
-		    (went = edge_make_room(w, o)) != WS_GO_ON)
+		if (edge_room(ew) < WS_DEFLATE_OUT_MIN && (went = edge_make_room(w, o)) != WS_GO_ON)
 			return went;
 		p = ew->inflated + ew->at + WS_HEADER_MAX + ew->chunk_n;
-		status = e->ending ? ws_inflate_end(e->in, p, edge_room(ew), &n) :
-		    ws_inflate_run(e->in, &e->data, p, edge_room(ew), &n);
+		status = e->ending ? ws_inflate_end(e->in, p, edge_room(ew), &n)
+				   : ws_inflate_run(e->in, &e->data, p, edge_room(ew), &n);
 		if ((went = edge_judge(w, o, status, p, n)) != WS_GO_ON)
 			return went;
 		if (w->limited && !ws_rate_inflated(w, o, had - e->data.n, n))
@@ -502,14 +501,14 @@ edge_out(struct ws *w, struct ws_out *o, const struct ws_event *ev)
 	bool end = ev->mask_offset + ev->n == ev->frame.length;
 
 	if (ev->kind == WS_EV_FRAME && ev->message_start)
-		edge_decide(w, ev->frame.opcode, ev->frame.fin ? ev->frame.length : WS_LENGTH_UNKNOWN);
+		edge_decide(
+		    w, ev->frame.opcode, ev->frame.fin ? ev->frame.length : WS_LENGTH_UNKNOWN);
 	if (!e->out_on)
 		return WS_PASS;
 	if (ev->kind == WS_EV_DATA) {
 		ws_count_data(w, &w->backend, ev->n);
 		/* The run ends with its frame, or with what has come of it. */
-		edge_run(w, o, (struct ws_deflate_in){ ev->data, ev->n },
-		    ev->frame.fin && end);
+		edge_run(w, o, (struct ws_deflate_in){ ev->data, ev->n }, ev->frame.fin && end);
 	} else if (ev->kind == WS_EV_FRAME_END) {
 		if (ev->frame.length == 0)
 			edge_run(w, o, (struct ws_deflate_in){ NULL, 0 }, ev->frame.fin);

@@ -28,7 +28,7 @@ struct edge_worker {
 };
 
 struct ws_edge {
-	struct ws *w;		   /* borrowed: its owner */
+	struct ws *w; /* borrowed: its owner */
 	union {
 		struct ws_inflate *in;	   /* owned; NULL: none is needed now */
 		struct ws_history *in_was; /* in_rests: what it remembers */
@@ -44,19 +44,19 @@ struct ws_edge {
 	uint64_t memory_max;	   /* CompressionMemory */
 	uint64_t message_n;	   /* bytes that the client's message has become so far */
 	uint64_t in_wire, in_plain, out_plain, out_wire; /* of compressed messages */
-	struct ws_ext ext;	   /* as it was answered */
-	uint8_t opcode;		   /* of the client's message */
-	uint8_t utf8;		   /* ws_utf8 state of it */
-	bool mid;		   /* a part of it has gone on */
-	bool ending;		   /* all of it was given to zlib */
+	struct ws_ext ext;				 /* as it was answered */
+	uint8_t opcode;					 /* of the client's message */
+	uint8_t utf8;					 /* ws_utf8 state of it */
+	bool mid;					 /* a part of it has gone on */
+	bool ending;					 /* all of it was given to zlib */
 	bool waits;
-	bool out_on;		   /* the message to the client is compressed */
-	bool out_kept : 1;	   /* `out` remembers: context takeover */
-	bool in_open : 1;	   /* `in` stands within a message */
+	bool out_on;	   /* the message to the client is compressed */
+	bool out_kept : 1; /* `out` remembers: context takeover */
+	bool in_open : 1;  /* `in` stands within a message */
 	bool in_rests : 1;
 	bool out_rests : 1;
-	uint8_t out_opcode : 4;	   /* of the message to the client */
-	uint8_t in_age, out_age;   /* looks of ws_edge_rest since it was used */
+	uint8_t out_opcode : 4;	 /* of the message to the client */
+	uint8_t in_age, out_age; /* looks of ws_edge_rest since it was used */
 };
 
 /* One for each WebSocket that compresses, idle or not. */
@@ -69,8 +69,8 @@ _Static_assert(sizeof(struct ws_edge) <= 152, "struct ws_edge has grown");
 bool ws_edge_wake_inflater(struct ws_edge *e);
 
 /*
- * The same for the compressor that remembers: e->out is set, and out_kept.  Past CompressionMemory it
- * is NULL: what it remembered is forgotten, as another one compresses the message then.
+ * The same for the compressor that remembers: e->out is set, and out_kept.  Past CompressionMemory
+ * it is NULL: what it remembered is forgotten, as another one compresses the message then.
  */
 void ws_edge_wake_deflater(struct ws_edge *e, unsigned bits, unsigned level);
 

@@ -1,15 +1,15 @@
 /*
  * Compression=edge with context takeover, idle.  See ws_edge_int.h.
  *
- * zlib holds 300 KiB for a connection whose both sides remember.  What it remembers is at most 32 KiB
- * for each direction, and no more than was ever said.  So the connection's timer, which a
+ * zlib holds 300 KiB for a connection whose both sides remember.  What it remembers is at most 32
+ * KiB for each direction, and no more than was ever said.  So the connection's timer, which a
  * WebSocket that does not wait has no other use for, looks every few seconds at what was not used
  * since it looked last:
  *
  *   after 1 look	the streams are put away as what they remember
  *   after 4		what the inflater remembers is compressed
  *   after 15		what the compressor remembers is forgotten, which a sender may do at any
- *			time (RFC 7692 7.1.1); the peer's inflater does not care
+ * 			time (RFC 7692 7.1.1); the peer's inflater does not care
  *
  * The next message makes streams of it again.  Past three quarters of CompressionMemory it
  * looks every second and compressors forget at once, so that new connections find memory.  Past all

@@ -1,6 +1,6 @@
 /*
- * The inside of a WebSocket, shared by ws.c (life and close handshake),
- * ws_data.c (bytes and frames), ws_edge.c and ws_edge_rest.c (compression), ws_rate.c (rates), ws_raw.c (backends that
+ * The inside of a WebSocket, shared by ws.c (life and close handshake), ws_data.c (bytes and
+ * frames), ws_edge.c and ws_edge_rest.c (compression), ws_rate.c (rates), ws_raw.c (backends that
  * know no WebSocket) and ws_keepalive.c (timers).  Nobody else includes it.
  */
 #ifndef GATEWAY_WS_INT_H
@@ -14,38 +14,39 @@
 
 enum ws_mode {
 	WS_MODE_ECHO,
-	WS_MODE_RELAY,		/* an http backend: frames pass */
-	WS_MODE_STREAM,		/* raw backends */
+	WS_MODE_RELAY,	/* an http backend: frames pass */
+	WS_MODE_STREAM, /* raw backends */
 	WS_MODE_LINES,
 	WS_MODE_PACKET,
 };
 
 enum ws_leg_flag {
-	LEG_CLOSE_SENT = 1,	/* our Close is out: nothing may follow it */
-	LEG_CLOSE_CAME = 2,	/* the peer's Close came */
-	LEG_BROKEN = 4,		/* the reader saw an error: what comes is dropped */
-	LEG_AWAIT_PONG = 8,	/* a keep-alive PING is out */
-	LEG_PING_DUE = 16,	/* keep-alive is due, but a frame is being passed on */
-	LEG_MID_MESSAGE = 32,	/* a message's first fragment was sent to this leg by ws_emit */
-	LEG_MID_FRAME = 64,	/* relay: a frame that came from this leg is being passed on */
+	LEG_CLOSE_SENT = 1,   /* our Close is out: nothing may follow it */
+	LEG_CLOSE_CAME = 2,   /* the peer's Close came */
+	LEG_BROKEN = 4,	      /* the reader saw an error: what comes is dropped */
+	LEG_AWAIT_PONG = 8,   /* a keep-alive PING is out */
+	LEG_PING_DUE = 16,    /* keep-alive is due, but a frame is being passed on */
+	LEG_MID_MESSAGE = 32, /* a message's first fragment was sent to this leg by ws_emit */
+	LEG_MID_FRAME = 64,   /* relay: a frame that came from this leg is being passed on */
 };
 
 /* Time stamps of a leg: 16 ms units, modulo 2^32 (two years), rounded up. */
 #define WS_STAMP_MS 16
 
 struct ws_leg {
-	struct stream *s;		/* NULL: none, or over */
+	struct stream *s; /* NULL: none, or over */
 	union {
-		struct ws_reader *in;	/* owned; NULL while it stands between messages */
-		struct ws_raw *raw;	/* owned; towards a raw backend, which sends no frames */
+		struct ws_reader *in; /* owned; NULL while it stands between messages */
+		struct ws_raw *raw;   /* owned; towards a raw backend, which sends no frames */
 	};
-	uint32_t last_rx;		/* stamp */
+	uint32_t last_rx; /* stamp */
 	union {
-		uint32_t keepalive;	/* stamp; AWAIT_PONG: when the PING went out; else the last unsolicited
-					 * PONG */
-		uint32_t close_queued;	/* client, once close_at runs: bytes that it had not taken then */
+		/* stamp; AWAIT_PONG: when the PING went out; else the last unsolicited PONG */
+		uint32_t keepalive;
+		/* client, once close_at runs: bytes that it had not taken then */
+		uint32_t close_queued;
 	};
-	uint32_t token;			/* of the last PING, added to the gateway's base; 0: none */
+	uint32_t token; /* of the last PING, added to the gateway's base; 0: none */
 	bool is_backend;
 	uint8_t flags;
 };
@@ -54,19 +55,22 @@ struct ws_raw;
 struct ws_edge;
 
 struct ws {
-	struct session ss;		/* first */
+	struct session ss; /* first */
 	struct ws_leg client, backend;
 	struct loop_timer timer;
-	struct ws_edge *edge;		/* owned; NULL unless the gateway compresses for the client */
+	/* owned; NULL unless the gateway compresses for the client */
+	struct ws_edge *edge;
 	uint64_t messages_in, messages_out, bytes_in, bytes_out;
-	const char *reason;		/* static; or owned: the peer's close reason */
-	uint32_t close_at;		/* stamp: when a close handshake is given up; 0: none runs */
-	uint16_t pending_code;		/* a Close that waits for a frame boundary; 0: none */
+	const char *reason; /* static; or owned: the peer's close reason */
+	/* stamp: when a close handshake is given up; 0: none runs */
+	uint32_t close_at;
+	uint16_t pending_code; /* a Close that waits for a frame boundary; 0: none */
 	uint8_t mode;
 	bool finished : 1;
 	bool reason_owned : 1;
-	bool passes : 1;		/* compressed frames pass: Compression=passthrough */
-	bool limited : 1;		/* MessageRate or ByteRate: a struct ws_rate stands behind this one */
+	bool passes : 1; /* compressed frames pass: Compression=passthrough */
+	/* MessageRate or ByteRate: a struct ws_rate stands behind this one */
+	bool limited : 1;
 };
 
 /* Checked by `make bench` as well: what an idle WebSocket costs above its streams. */
@@ -75,9 +79,8 @@ _Static_assert(sizeof(struct ws) <= 224, "struct ws has grown");
 static inline struct ws *
 ws_of_leg(struct ws_leg *leg)
 {
-	return leg->is_backend ?
-	    (struct ws *)(void *)((char *)leg - offsetof(struct ws, backend)) :
-	    (struct ws *)(void *)((char *)leg - offsetof(struct ws, client));
+	return leg->is_backend ? (struct ws *)(void *)((char *)leg - offsetof(struct ws, backend))
+			       : (struct ws *)(void *)((char *)leg - offsetof(struct ws, client));
 }
 
 /* The leg that takes what comes from this one. */
@@ -134,8 +137,8 @@ ws_stamp_ms(const struct ws *w, uint32_t stamp)
 }
 
 /*
- * Whether a frame of the gateway's own may go out to the leg now. Frames that ws_emit makes are whole, so only the relay
- * has to look.
+ * Whether a frame of the gateway's own may go out to the leg now. Frames that ws_emit makes are
+ * whole, so only the relay has to look.
  */
 static inline bool
 ws_at_boundary(const struct ws *w, const struct ws_leg *leg)
@@ -172,9 +175,9 @@ void ws_take(struct ws *w, struct ws_leg *leg, uint8_t *p, size_t n);
 /* Hold the sender while the receiver has not taken what it got. */
 void ws_flow(struct ws *w, struct ws_leg *leg);
 /*
- * Send a run of a message's payload to the client as a frame of its own: the first of its message has
- * the opcode, the last has FIN.  length is the message's, as far as it is known at its first run.
- * p is borrowed until o is flushed.
+ * Send a run of a message's payload to the client as a frame of its own: the first of its message
+ * has the opcode, the last has FIN.  length is the message's, as far as it is known at its first
+ * run.  p is borrowed until o is flushed.
  */
 #define WS_LENGTH_UNKNOWN UINT64_MAX
 void ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t n, bool last,
@@ -182,8 +185,8 @@ void ws_emit(struct ws *w, struct ws_out *o, uint8_t opcode, uint8_t *p, size_t 
 /* First header byte of the next frame that is made for the client. */
 uint8_t ws_emit_first(struct ws *w, uint8_t opcode, bool last);
 /*
- * The route's counters: what an up-call brought of the leg is added once.  Begin and end stand around
- * what may count any number of runs and messages, and may finish w; ws_finish ends it too.
+ * The route's counters: what an up-call brought of the leg is added once.  Begin and end stand
+ * around what may count any number of runs and messages, and may finish w; ws_finish ends it too.
  */
 void ws_tally_begin(struct ws *w, const struct ws_leg *leg);
 void ws_tally_end(struct ws *w);
@@ -194,15 +197,15 @@ void ws_count_messages(struct ws *w, const struct ws_leg *leg, uint64_t n);
 void ws_resume(struct ws *w);
 
 /* ws_edge.c: Compression=edge. */
-enum ws_went {		/* from WS_WAIT on no more bytes are looked at */
-	WS_PASS,	/* nothing was done: the event goes the usual way */
+enum ws_went {	 /* from WS_WAIT on no more bytes are looked at */
+	WS_PASS, /* nothing was done: the event goes the usual way */
 	WS_GO_ON,
-	WS_WAIT,	/* the rest of the bytes has to wait: ws_edge_wait */
-	WS_HOLD,	/* the same, for the client's rate: ws_rate_keep */
-	WS_OVER,	/* the WebSocket was closed */
+	WS_WAIT, /* the rest of the bytes has to wait: ws_edge_wait */
+	WS_HOLD, /* the same, for the client's rate: ws_rate_keep */
+	WS_OVER, /* the WebSocket was closed */
 };
-struct ws_edge *ws_edge_new(struct ws *w, const struct ws_ext *ext);	/* NULL without memory */
-void ws_edge_free(struct ws *w);	/* w->edge; NULL is nothing */
+struct ws_edge *ws_edge_new(struct ws *w, const struct ws_ext *ext); /* NULL without memory */
+void ws_edge_free(struct ws *w);				     /* w->edge; NULL is nothing */
 /* At the start of ws_pump; goes on with what waited. */
 enum ws_went ws_edge_begin(struct ws *w, const struct ws_leg *leg, struct ws_out *o);
 /* A data event. */
@@ -226,23 +229,27 @@ bool ws_edge_emit(struct ws *w, struct ws_out *o, uint8_t opcode, const uint8_t 
 void ws_edge_rest(struct ws *w, uint64_t now_ms);
 
 /* ws_raw.c */
-struct ws_raw *ws_raw_new(const struct ws *w);	/* NULL without memory */
-void ws_raw_free(struct ws *w);			/* w->raw; NULL is nothing */
+struct ws_raw *ws_raw_new(const struct ws *w); /* NULL without memory */
+void ws_raw_free(struct ws *w);		       /* w->raw; NULL is nothing */
 /* A data event of the client, payload unmasked; false: w was closed by it. */
 bool ws_raw_event(struct ws *w, struct ws_out *o, const struct ws_event *ev);
-/* The frame that is being read is bad: what must not look whole is taken back out of o, if it can be. */
+/*
+ * The frame that is being read is bad: what must not look whole is taken back out of o, if it can
+ * be.
+ */
 void ws_raw_take_back(struct ws *w, struct ws_out *o);
 /* Whether the application has got a part of a message whose end will not come. */
 bool ws_raw_is_partial(const struct ws *w);
 /* A PING of the client; and it took all that waited. */
 void ws_raw_answer_ping(struct ws *w, const struct ws_event *ev);
 void ws_raw_on_client_room(struct ws *w);
-extern const struct stream_events ws_raw_events;	/* of the backend's stream */
+extern const struct stream_events ws_raw_events; /* of the backend's stream */
 
 /* ws_rate.c: MessageRate, ByteRate.  All but the first two only where w->limited, or as said. */
-size_t ws_rate_size(const struct config_websocket *c);	/* bytes behind a struct ws; 0: no limit is set */
+/* bytes behind a struct ws; 0: no limit is set */
+size_t ws_rate_size(const struct config_websocket *c);
 void ws_rate_init(struct ws *w);
-void ws_rate_clear(struct ws *w);	/* nothing without a limit */
+void ws_rate_clear(struct ws *w); /* nothing without a limit */
 /* How much of `budget` is read of the client at once; at least 1. */
 size_t ws_rate_budget(struct ws *w, size_t budget);
 /* Count what came from the client; false: it was too much, and w was closed with 1008. */
@@ -252,7 +259,10 @@ bool ws_rate_message(struct ws *w, struct ws_out *o);
 bool ws_rate_inflated(struct ws *w, struct ws_out *o, size_t wire_n, size_t n);
 /* Whether the client has to wait now; false without a limit. */
 bool ws_rate_is_spent(struct ws *w);
-/* Read the client no more until it may go on, if it has to wait.  ws_rate_keep: p[0..n) waits as well. */
+/*
+ * Read the client no more until it may go on, if it has to wait.  ws_rate_keep: p[0..n) waits as
+ * well.
+ */
 void ws_rate_hold(struct ws *w);
 void ws_rate_keep(struct ws *w, const uint8_t *p, size_t n);
 /* Go on as far as the rate, the receiver and the inflater let it. */

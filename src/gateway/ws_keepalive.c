@@ -20,7 +20,8 @@ ws_keepalive(const struct ws *w, const struct ws_leg *leg, uint64_t *interval, u
 		*interval = *timeout = 0;
 		return;
 	}
-	*interval = leg->is_backend ? r->backend->keepalive_interval_ms : r->ws.keepalive_interval_ms;
+	*interval =
+	    leg->is_backend ? r->backend->keepalive_interval_ms : r->ws.keepalive_interval_ms;
 	*timeout = leg->is_backend ? r->backend->keepalive_timeout_ms : r->ws.keepalive_timeout_ms;
 	if (*interval == CONFIG_NEVER)
 		*interval = 0;
@@ -192,8 +193,8 @@ ws_leg_tick(struct ws *w, struct ws_leg *leg)
 static void
 ws_close_timeout(struct ws *w)
 {
-	bool client_waits = (w->client.flags & LEG_CLOSE_CAME) != 0 &&
-	    (w->client.flags & LEG_CLOSE_SENT) == 0;
+	bool client_waits =
+	    (w->client.flags & LEG_CLOSE_CAME) != 0 && (w->client.flags & LEG_CLOSE_SENT) == 0;
 	uint32_t queued;
 	bool told;
 
@@ -201,8 +202,9 @@ ws_close_timeout(struct ws *w)
 		ws_send_close(w, &w->client, WS_CLOSE_BACKEND, NULL, 0);
 	queued = ws_client_queued(w);
 	/*
-	 * What the kernel has may be on its way to a slow client yet: a reset would take it away, our Close too.  Who has
-	 * taken some of what waits here gets the rest, as long as that goes on (h1_server.c).
+	 * What the kernel has may be on its way to a slow client yet: a reset would take it away,
+	 * our Close too.  Who has taken some of what waits here gets the rest, as long as that
+	 * goes on (h1_server.c).
 	 */
 	told = (w->client.flags & LEG_CLOSE_SENT) != 0 && w->client.s != NULL &&
 	    (queued == 0 || queued < w->client.close_queued);

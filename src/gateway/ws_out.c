@@ -6,7 +6,7 @@ void
 ws_out_flush(struct ws_out *o)
 {
 	if (o->n > 0 && o->to != NULL)
-		stream_write(o->to, o->v, o->n);	/* broken: a reset follows from the loop */
+		stream_write(o->to, o->v, o->n); /* broken: a reset follows from the loop */
 	o->n = 0;
 	o->arena_n = 0;
 	o->mark_n = -1;

@@ -18,10 +18,10 @@ struct stream;
 #define WS_OUT_ARENA 1024
 
 struct ws_out {
-	struct stream *to;		/* borrowed; NULL: everything is dropped */
+	struct stream *to; /* borrowed; NULL: everything is dropped */
 	int n;
 	size_t arena_n;
-	int mark_n;			/* ws_out_mark; -1: what stood there has gone out */
+	int mark_n; /* ws_out_mark; -1: what stood there has gone out */
 	size_t mark_bytes;
 	struct iovec v[WS_OUT_IOV];
 	uint8_t arena[WS_OUT_ARENA];
@@ -40,8 +40,8 @@ ws_out_init(struct ws_out *o, struct stream *to)
 void ws_out_flush(struct ws_out *o);
 
 /*
- * Remember this place: ws_out_revert forgets what was added since, and says whether it could (nothing of it has
- * gone out yet).
+ * Remember this place: ws_out_revert forgets what was added since, and says whether it could
+ * (nothing of it has gone out yet).
  */
 void ws_out_mark(struct ws_out *o);
 bool ws_out_revert(struct ws_out *o);

@@ -1,18 +1,20 @@
 /*
  * MessageRate and ByteRate: how much the client of one WebSocket may say a second.  See ws_int.h.
  *
- * A WebSocket without these keys has none of this: the state stands behind the struct ws of those that have a
- * limit, in the same allocation, and w->limited is all that the data path looks at.
+ * A WebSocket without these keys has none of this: the state stands behind the struct ws of those
+ * that have a limit, in the same allocation, and w->limited is all that the data path looks at.
  *
- * A message counts when it begins, a PING or PONG that is not the answer to one of ours when it is there.
- * Bytes are those of the frames, headers too; of a compressed message what it becomes (Compression=edge).
+ * A message counts when it begins, a PING or PONG that is not the answer to one of ours when it is
+ * there.  Bytes are those of the frames, headers too; of a compressed message what it becomes
+ * (Compression=edge).
  *
- * RateAction=delay: the client is not read (STREAM_HOLD_RATE) until it may go on, and a timer releases it.  Bytes
- * are not read in the first place when there is no credit for them, so that a frame of any size passes, at its rate.  A
- * read may bring more messages than are let through: the rest is kept as it came, no more than a read.
- * RateAction=close: Close 1008.
+ * RateAction=delay: the client is not read (STREAM_HOLD_RATE) until it may go on, and a timer
+ * releases it.  Bytes are not read in the first place when there is no credit for them, so that a
+ * frame of any size passes, at its rate.  A read may bring more messages than are let through: the
+ * rest is kept as it came, no more than a read.  RateAction=close: Close 1008.
  *
- * Invariants: what is kept goes on before anything else is read: STREAM_HOLD_RATE stays until it is gone; once
+ * Invariants: what is kept goes on before anything else is read: STREAM_HOLD_RATE stays until it
+ * is gone; once
  * a close handshake runs, nothing is held back, for the client's Close may be among it.
  *
  * Called by ws_data.c (bytes, events), ws_edge.c and ws.c (life); calls policy/rate.
@@ -32,10 +34,11 @@ enum rate_what { RATE_MESSAGES, RATE_BYTES, RATE_N };
 
 struct ws_rate {
 	struct loop_timer timer;
-	uint8_t *kept;			/* owned; NULL: nothing */
-	size_t kept_at, kept_n;		/* what of it is left */
-	uint64_t through[RATE_N];	/* policy/rate.h */
-	uint8_t forgives;		/* bits of enum rate_what: it was not read by us for a while */
+	uint8_t *kept;		  /* owned; NULL: nothing */
+	size_t kept_at, kept_n;	  /* what of it is left */
+	uint64_t through[RATE_N]; /* policy/rate.h */
+	/* bits of enum rate_what: it was not read by us for a while */
+	uint8_t forgives;
 };
 
 _Static_assert(sizeof(struct ws) + sizeof(struct ws_rate) <= LOOP_OBJECT_MAX, "it stands behind");
@@ -121,7 +124,7 @@ rate_count(struct ws *w, enum rate_what what, uint64_t n)
 		from = now > RATE_FORGIVEN_NS ? now - RATE_FORGIVEN_NS : 0;
 	r->through[what] = rate_charge(r->through[what], from, n, limit);
 	if (r->through[what] >= now)
-		r->forgives &= (uint8_t)~(1 << what);
+		r->forgives &= (uint8_t) ~(1 << what);
 	return r->through[what] <= now + RATE_SECOND_NS;
 }
 
@@ -200,7 +203,8 @@ ws_rate_bytes(struct ws *w, size_t n)
 bool
 ws_rate_inflated(struct ws *w, struct ws_out *o, size_t wire_n, size_t n)
 {
-	if (w->close_at != 0 || n <= wire_n || rate_count(w, RATE_BYTES, n - wire_n) || rate_delays(w))
+	if (w->close_at != 0 || n <= wire_n || rate_count(w, RATE_BYTES, n - wire_n) ||
+	    rate_delays(w))
 		return true;
 	rate_fail(w, o, "past the byte rate");
 	return false;
@@ -241,7 +245,7 @@ ws_rate_keep(struct ws *w, const uint8_t *p, size_t n)
 		memcpy(r->kept, p, n);
 		r->kept_at = 0;
 	} else if (n > 0) {
-		r->kept_at = (size_t)(p - r->kept);	/* it was taken from there */
+		r->kept_at = (size_t)(p - r->kept); /* it was taken from there */
 	}
 	r->kept_n = n;
 	rate_hold(w);
@@ -284,7 +288,7 @@ ws_rate_go_on(struct ws *w)
 	if (!rate_is_spent(w)) {
 		ws_flow(w, leg);
 		if ((leg->s->holds & STREAM_HOLD_PEER) != 0)
-			return;		/* ws_on_room calls again */
+			return; /* ws_on_room calls again */
 		if (r->kept_n > 0 && !rate_give_kept(w))
 			return;
 	}

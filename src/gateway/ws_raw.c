@@ -341,7 +341,8 @@ ws_raw_from_backend(struct ws *w, struct ws_out *o, uint8_t *p, size_t n)
 	}
 	if (max != 0 && n > max)
 		return ws_raw_too_long;
-	if (w->backend.raw->opcode == WS_TEXT && (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START))
+	if (w->backend.raw->opcode == WS_TEXT &&
+	    (!ws_utf8_feed(&state, p, n) || state != WS_UTF8_START))
 		return ws_raw_not_text;
 	ws_raw_emit(w, o, p, n, true);
 	return NULL;

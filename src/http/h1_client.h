@@ -29,14 +29,19 @@ struct h1_request {
 	 */
 	enum http_body body; /* NONE, LENGTH or CHUNKED */
 	uint64_t content_length;
-	/* The client takes trailers: "TE: trailers" is sent (RFC 9110 10.1.4); not with websocket. */
+	/*
+	 * The client takes trailers: "TE: trailers" is sent (RFC 9110 10.1.4); not with websocket.
+	 */
 	bool te_trailers;
 	/*
 	 * The connection may serve another request afterwards: no "Connection: close" is sent.
 	 * See h1_client_keep.
 	 */
 	bool keep;
-	/* Who asks will ask again when a kept connection turns out to have ended: see h1_pool_start. */
+	/*
+	 * Who asks will ask again when a kept connection turns out to have ended: see
+	 * h1_pool_start.
+	 */
 	bool repeatable;
 };
 
@@ -78,16 +83,16 @@ bool h1_client_answered(const struct stream *s);
 bool h1_client_keep(struct stream *s, const struct stream_events *ev, void *user);
 
 /*
- * How long it may wait, so that the backend does not close it first: less than its "Keep-Alive: timeout=" by
- * a fifth, at most a second; unsaid_ms where it said nothing.
+ * How long it may wait, so that the backend does not close it first: less than its "Keep-Alive:
+ * timeout=" by a fifth, at most a second; unsaid_ms where it said nothing.
  */
 uint64_t h1_client_keep_ms(const struct stream *s, uint64_t unsaid_ms);
 
 /*
  * Send another request on a connection that waits, as h1_client_start does.  look: the kernel is
- * asked first whether its peer has closed it or said something that the loop has not told yet.  0, or
- * -1: the connection is no longer good, or there is no memory, or the request is not clean; the stream
- * is over.
+ * asked first whether its peer has closed it or said something that the loop has not told yet.  0,
+ * or -1: the connection is no longer good, or there is no memory, or the request is not clean; the
+ * stream is over.
  */
 int h1_client_again(struct stream *s, const struct h1_request *r, uint64_t response_timeout_ms,
     const struct stream_events *ev, void *user, bool look);

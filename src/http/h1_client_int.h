@@ -82,7 +82,9 @@ void h1c_fail(struct h1_client *h1c, enum stream_error e, const char *why);
 void h1c_fail_protocol(struct h1_client *h1c, const char *why);
 void h1c_fail_memory(struct h1_client *h1c);
 
-/* Payload that was read (nothing is kept) goes up, or waits.  It may have ended when this returns. */
+/*
+ * Payload that was read (nothing is kept) goes up, or waits.  It may have ended when this returns.
+ */
 void h1c_take(struct h1_client *h1c, uint8_t *p, size_t n);
 
 /* h1_client_response.c: in H1C_HEAD something can be read. */

@@ -10,7 +10,9 @@
 /* Responses before the final one (RFC 9110 15.2), at most. */
 #define H1C_INTERIM_MAX 100
 
-/* What the backend says of its own patience; a second of it or none is not worth to be waited for. */
+/*
+ * What the backend says of its own patience; a second of it or none is not worth to be waited for.
+ */
 static void
 h1c_note_keep_alive(struct h1_client *h1c, const struct http_head *h)
 {

@@ -21,7 +21,10 @@
 
 #include "http/h1_server_int.h"
 
-/* A WebSocket's end waits at most so many times its CloseTimeout for a client that goes on reading. */
+/*
+ * A WebSocket's end waits at most so many times its CloseTimeout for a client that goes on
+ * reading.
+ */
 #define H1_CLOSE_STEPS 5
 
 static void h1_on_timer(struct loop_timer *t);
@@ -152,8 +155,9 @@ h1_fail(struct h1_server *h1c, enum stream_error e, const char *why)
 }
 
 /*
- * What waits is the end of a response: a client that takes any of it within an idle connection's time gets all of it.
- * Of a WebSocket's end it has to take some within each CloseTimeout, and all within H1_CLOSE_STEPS of them.
+ * What waits is the end of a response: a client that takes any of it within an idle connection's
+ * time gets all of it.  Of a WebSocket's end it has to take some within each CloseTimeout, and all
+ * within H1_CLOSE_STEPS of them.
  */
 static void
 h1_arm_flush(struct h1_server *h1c)
@@ -420,7 +424,10 @@ h1_next(struct h1_server *h1c)
 		return;
 	}
 	if (h->body != HTTP_BODY_NONE) {
-		/* The short rest of a body that nobody wanted is dropped first, beginning with what was held of it. */
+		/*
+		 * The short rest of a body that nobody wanted is dropped first, beginning with
+		 * what was held of it.
+		 */
 		transport_want_read(&h1c->c.t, true);
 		h1_arm(h1c, HTTP_LINGER_MS);
 		h1_feed_stash(h1c);
@@ -475,7 +482,10 @@ h1_retire(struct http_conn *c)
 		h1_linger(h1c, HTTP_LINGER_MS);
 		return;
 	}
-	/* Nothing is taken from a client whose first request is on its way, but a drain does not wait for long. */
+	/*
+	 * Nothing is taken from a client whose first request is on its way, but a drain does not
+	 * wait for long.
+	 */
 	if (h1c->s.carrier_state == H1_HEAD && !h1c->http->started && c->list->draining)
 		h1_arm(h1c, HTTP_DRAIN_GRACE_MS);
 	if (h1c->http != NULL)

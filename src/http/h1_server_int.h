@@ -39,9 +39,14 @@ struct h1_http {
 	bool started; /* bytes of the next head came */
 	bool keep_alive, is_head, is_websocket, minor0;
 	bool responded, response_done, no_body, released, next_wanted;
-	bool expects;  /* 100 (Continue) is awaited: the body may never come */
-	bool flushing; /* the end of a response, or of a WebSocket, waits for the client to take it */
-	uint8_t steps; /* of linger_ms that are left to the end of a WebSocket, as long as the client takes some in each */
+	bool expects; /* 100 (Continue) is awaited: the body may never come */
+	/* the end of a response, or of a WebSocket, waits for the client to take it */
+	bool flushing;
+	/*
+	 * of linger_ms that are left to the end of a WebSocket, as long as the client takes some
+	 * in each
+	 */
+	uint8_t steps;
 };
 
 struct h1_server {

@@ -20,7 +20,8 @@ h1_answer(struct h1_server *h1c, unsigned status, const char *why)
 	struct iovec iov;
 
 	if (h1c->c.refuse != 0)
-		snprintf(retry, sizeof(retry), "Retry-After: %s\r\n", http_refusal_retry(h1c->c.refuse));
+		snprintf(
+		    retry, sizeof(retry), "Retry-After: %s\r\n", http_refusal_retry(h1c->c.refuse));
 	buf_init(&b, 2048);
 	if (buf_printf(&b, "HTTP/1.1 %u %s\r\n", status, reply_reason(status)) == 0 &&
 	    buf_append_span(&b, http_conn_date(&h1c->c)) == 0 &&
@@ -169,7 +170,10 @@ h1_body_end(struct h1_server *h1c)
 		h1c->s.ev->end(&h1c->s);
 }
 
-/* Where the body ends cannot be told: 400 as long as nothing was answered, and nothing behind it is a request. */
+/*
+ * Where the body ends cannot be told: 400 as long as nothing was answered, and nothing behind it
+ * is a request.
+ */
 static void
 h1_body_broken(struct h1_server *h1c)
 {
@@ -261,7 +265,10 @@ h1_feed_head(struct h1_server *h1c, uint8_t *p, size_t n)
 		return n;
 	}
 	if (had > 0) {
-		/* The head moves out of the stash for the call, so that bytes behind it can be kept there. */
+		/*
+		 * The head moves out of the stash for the call, so that bytes behind it can be
+		 * kept there.
+		 */
 		struct buf head = h->stash;
 
 		buf_init(&h->stash, head.max);

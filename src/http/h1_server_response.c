@@ -17,7 +17,10 @@
 #define H1_BODY_DROP 65536
 /* Iovecs of one write of the user, with chunk framing around them. */
 #define H1_IOV_MAX 32
-/* What most heads fit into, with a small body behind them: more is not copied to leave in one piece. */
+/*
+ * What most heads fit into, with a small body behind them: more is not copied to leave in one
+ * piece.
+ */
 #define H1_HEAD_USUAL 1000
 
 void
@@ -133,12 +136,12 @@ h1_op_respond(struct stream *s, const struct stream_response *r)
 		return -1;
 	h->responded = true;
 	/*
-	 * Bytes behind a refused handshake were meant as frames, never as a request.  Whether a body comes that was to
-	 * wait for 100 (Continue), or the next request in its place, cannot be told (RFC 9110 10.1.1).
+	 * Bytes behind a refused handshake were meant as frames, never as a request.  Whether a
+	 * body comes that was to wait for 100 (Continue), or the next request in its place, cannot
+	 * be told (RFC 9110 10.1.1).
 	 */
 	if (r->close || h1_body_too_long(h) || (h->expects && h->stash.n == 0) ||
-	    (h->is_websocket && h->stash.n > 0) ||
-	    h1c->c.retired || h1c->s.carrier_eof)
+	    (h->is_websocket && h->stash.n > 0) || h1c->c.retired || h1c->s.carrier_eof)
 		h->keep_alive = false;
 	if (h1_put_status(&h->out, r->status, reason) == -1 ||
 	    (r->lines.n > 0 ? h1_put_lines(h1c, r->lines)
@@ -283,8 +286,8 @@ h1_op_send_file(struct stream *s, int fd, uint64_t off, size_t n)
 	struct h1_http *h = h1c->http;
 	ssize_t sent;
 
-	if (h1c->s.carrier_state != H1_REQUEST || h->response_body != HTTP_BODY_LENGTH || h->no_body ||
-	    !transport_takes_files(&h1c->c.t)) {
+	if (h1c->s.carrier_state != H1_REQUEST || h->response_body != HTTP_BODY_LENGTH ||
+	    h->no_body || !transport_takes_files(&h1c->c.t)) {
 		errno = EOPNOTSUPP;
 		return -1;
 	}

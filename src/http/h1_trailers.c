@@ -1,4 +1,6 @@
-/* Trailer sections of HTTP/1.1 connections.  See h1_trailers.h; called by h1_server and h1_client. */
+/*
+ * Trailer sections of HTTP/1.1 connections.  See h1_trailers.h; called by h1_server and h1_client.
+ */
 #include "http/h1_trailers.h"
 
 int

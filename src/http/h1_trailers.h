@@ -1,6 +1,6 @@
 /*
- * Trailer sections of HTTP/1.1 connections (RFC 9112 7.1.2), in both directions and on both sides of
- * the gateway.  Internal to http/.
+ * Trailer sections of HTTP/1.1 connections (RFC 9112 7.1.2), in both directions and on both sides
+ * of the gateway.  Internal to http/.
  */
 #ifndef HTTP_H1_TRAILERS_H
 #define HTTP_H1_TRAILERS_H
@@ -18,8 +18,8 @@ int h1_trailers_keep(struct stream *s, struct buf *b, struct span lines);
 void h1_trailers_up(struct stream *s, struct buf *b);
 
 /*
- * Write the last chunk, the trailer section and the empty line behind what is in b.  Fields that could
- * not be told from framing are left out.  0, or -1 when it does not fit or without memory.
+ * Write the last chunk, the trailer section and the empty line behind what is in b.  Fields that
+ * could not be told from framing are left out.  0, or -1 when it does not fit or without memory.
  */
 int h1_trailers_put(struct buf *b, const struct http_field *field, size_t n_fields);
 

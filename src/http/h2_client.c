@@ -235,7 +235,8 @@ h2cl_deliver_queue(struct h2_client *c)
 static void
 h2cl_keep_run(struct h2_client *c, size_t used)
 {
-	if (used < c->run_n && h2_queue_append(&c->in, c->t.loop, c->run + used, c->run_n - used) == -1)
+	if (used < c->run_n &&
+	    h2_queue_append(&c->in, c->t.loop, c->run + used, c->run_n - used) == -1)
 		h2cl_fail(c, STREAM_E_MEMORY, "out of memory");
 	c->run_n = 0;
 }

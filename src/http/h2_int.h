@@ -191,7 +191,10 @@ ssize_t h2_session_recv(struct h2_server *h2c, const uint8_t *p, size_t n);
 void h2_session_resume(struct h2_stream *h2s);
 void h2_session_reset(struct h2_stream *h2s, uint32_t code);
 
-/* The head of a response; clean: the fields are the gateway's own, and none is one that may not go.  0 or -1. */
+/*
+ * The head of a response; clean: the fields are the gateway's own, and none is one that may not
+ * go.  0 or -1.
+ */
 int h2_session_respond(struct h2_stream *h2s, unsigned status, const struct http_field *field,
     size_t n_fields, bool clean, const uint64_t *content_length, bool end);
 
@@ -213,7 +216,10 @@ void h2_deliver_run(struct h2_server *h2c); /* the run goes to its stream */
 void h2_streams_reset(struct h2_server *h2c, enum stream_error e, const char *why);
 void h2_streams_free(struct h2_server *h2c);
 
-/* A request's stream whose user is gone: the peer has an idle connection's time to take more of what waits. */
+/*
+ * A request's stream whose user is gone: the peer has an idle connection's time to take more of
+ * what waits.
+ */
 void h2_stream_flushes(struct h2_stream *h2s);
 
 /* Reset those whose time is over. */

@@ -245,7 +245,10 @@ h2_on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg)
 	h2s->error = error;
 	h2c->n_streams--;
 	h2_pend(h2s, H2P_CLOSED);
-	/* One past a limit was told: only now, as some clients look at no response behind a GOAWAY. */
+	/*
+	 * One past a limit was told: only now, as some clients look at no response behind a
+	 * GOAWAY.
+	 */
 	if (h2c->c.refuse != 0 && h2c->goaway != H2_GOAWAY_FINAL)
 		h2_goaway_final(h2c);
 	return 0;
@@ -451,8 +454,7 @@ h2_session_start(struct h2_server *h2c, struct loop *loop)
 	nghttp2_mem mem = h2_mem(loop);
 	int ret = -1;
 
-	if (cb != NULL && o != NULL &&
-	    nghttp2_session_server_new3(&h2c->ng, cb, h2c, o, &mem) == 0)
+	if (cb != NULL && o != NULL && nghttp2_session_server_new3(&h2c->ng, cb, h2c, o, &mem) == 0)
 		ret = 0;
 	nghttp2_option_del(o);
 	nghttp2_session_callbacks_del(cb);

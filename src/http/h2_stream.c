@@ -249,8 +249,8 @@ h2_stream_refuse(
 	uint64_t length = strlen(why) + 1;
 
 	h2s->responded = true;
-	if (h2_session_respond(h2s, status, fields, h2s->h2c->c.refuse != 0 ? 2 : 1, false, &length, h2s->is_head) ==
-		-1 ||
+	if (h2_session_respond(h2s, status, fields, h2s->h2c->c.refuse != 0 ? 2 : 1, false, &length,
+		h2s->is_head) == -1 ||
 	    (!h2s->is_head &&
 		(h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, why, (size_t)length - 1) == -1 ||
 		    h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, "\n", 1) == -1))) {
@@ -447,7 +447,8 @@ h2_op_write(struct stream *s, const struct iovec *iov, int n)
 		return -1;
 	}
 	for (int i = 0; i < n; i++) {
-		if (h2_queue_append(&h2s->out, h2s->h2c->c.t.loop, iov[i].iov_base, iov[i].iov_len) == 0)
+		if (h2_queue_append(
+			&h2s->out, h2s->h2c->c.t.loop, iov[i].iov_base, iov[i].iov_len) == 0)
 			continue;
 		h2_session_reset(h2s, NGHTTP2_INTERNAL_ERROR);
 		return -1;
@@ -518,7 +519,10 @@ h2_op_close(struct stream *s, uint64_t linger_ms)
 	}
 }
 
-/* Whether its user is gone and the peer has something to do: to take what waits, or to end its side. */
+/*
+ * Whether its user is gone and the peer has something to do: to take what waits, or to end its
+ * side.
+ */
 static bool
 h2_stream_lingers(const struct h2_stream *h2s)
 {

@@ -1,8 +1,8 @@
 /*
- * Trailer sections of an HTTP/2 connection's streams (RFC 9113 8.1) that wait: those that came, for the
- * stream's user to take the body before them, and those to be sent, for the body to go out.  They
- * are few and short-lived, so they stand in a list of the connection and cost a stream nothing.
- * Internal to http/; one thread.
+ * Trailer sections of an HTTP/2 connection's streams (RFC 9113 8.1) that wait: those that came,
+ * for the stream's user to take the body before them, and those to be sent, for the body to go
+ * out.  They are few and short-lived, so they stand in a list of the connection and cost a stream
+ * nothing.  Internal to http/; one thread.
  */
 #ifndef HTTP_H2_TRAILERS_H
 #define HTTP_H2_TRAILERS_H
@@ -21,10 +21,10 @@ int h2_trailers_begin(
     struct h2_trailers **list, const struct h2_stream *h2s, enum h2_trailers_way way);
 
 /*
- * Add a field to the section of h2s; one that may not stand there (http_trailer_allowed) is dropped
- * without a word.  0; -1: there is no section, no memory, or it would have more than
- * HTTP1_MAX_TRAILERS fields or HTTP1_MAX_TRAILER_BYTES (counted as HTTP/1.1 would write them; what is
- * dropped counts too).
+ * Add a field to the section of h2s; one that may not stand there (http_trailer_allowed) is
+ * dropped without a word.  0; -1: there is no section, no memory, or it would have more than
+ * HTTP1_MAX_TRAILERS fields or HTTP1_MAX_TRAILER_BYTES (counted as HTTP/1.1 would write them; what
+ * is dropped counts too).
  */
 int h2_trailers_add(struct h2_trailers *list, const struct h2_stream *h2s, enum h2_trailers_way way,
     struct span name, struct span value);

@@ -9,7 +9,8 @@
  * (struct front_wait), and nothing has to move, in the event loop neither.
  *
  * Where ProxyProtocol=yes all of this comes behind a PROXY header.  Its bytes are looked at in the
- * socket, and only they are taken out of it: what follows may be TLS, which OpenSSL reads by itself.
+ * socket, and only they are taken out of it: what follows may be TLS, which OpenSSL reads by
+ * itself.
  *
  * Runs on one worker; called by the gateway and by io/transport; calls
  * h1_server and h2_server.  Invariant: in FRONT_PREFACE the bytes seen so far
@@ -29,31 +30,31 @@ static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 _Static_assert(HTTP2_PREFACE_N <= LOOP_HEADROOM, "the preface is put before the scratch");
 
 enum front_state {
-	FRONT_PROXY,	/* the PROXY header is awaited */
-	FRONT_TLS,	/* the TLS handshake is under way */
-	FRONT_PREFACE,	/* the first bytes tell the version */
-	FRONT_DEAD,	/* closed or handed over; freed at the turn's end */
+	FRONT_PROXY,   /* the PROXY header is awaited */
+	FRONT_TLS,     /* the TLS handshake is under way */
+	FRONT_PREFACE, /* the first bytes tell the version */
+	FRONT_DEAD,    /* closed or handed over; freed at the turn's end */
 };
 
 /* What a PROXY header needs until it has come. */
 struct front_proxy {
-	struct tls_ctx *tls;	/* ref; what comes then, NULL: the clear */
+	struct tls_ctx *tls; /* ref; what comes then, NULL: the clear */
 	struct proxy_reader reader;
 };
 
 /* The time limit, of what may become another object meanwhile. */
 struct front_wait {
 	struct loop_timer timer;
-	struct http_front *f;	/* borrowed: the owner */
+	struct http_front *f; /* borrowed: the owner */
 };
 
 struct http_front {
-	struct http_conn c;	/* first */
-	struct front_wait *wait;	/* owned */
+	struct http_conn c;	 /* first */
+	struct front_wait *wait; /* owned */
 	uint64_t deadline_ms;
-	struct front_proxy *proxy;	/* owned; in FRONT_PROXY only */
+	struct front_proxy *proxy; /* owned; in FRONT_PROXY only */
 	uint8_t state;
-	uint8_t n;		/* bytes of the preface that came */
+	uint8_t n; /* bytes of the preface that came */
 };
 
 _Static_assert(sizeof(struct http_front) <= HTTP_CONN_ROOM, "HTTP/1.1 needs no more");
@@ -93,8 +94,8 @@ http_conn_close(struct http_conn *c, bool reset)
 static bool
 front_is_idle_in_drain(const struct http_front *f)
 {
-	return f->c.list->draining && f->n == 0 && (f->state == FRONT_PREFACE ||
-	    (f->state == FRONT_PROXY && f->proxy->reader.n == 0));
+	return f->c.list->draining && f->n == 0 &&
+	    (f->state == FRONT_PREFACE || (f->state == FRONT_PROXY && f->proxy->reader.n == 0));
 }
 
 /* When it is over if nothing (more) comes. */
@@ -141,7 +142,8 @@ front_end(struct http_front *f, const char *why)
 	if (f->state == FRONT_DEAD)
 		return;
 	if (why != NULL)
-		f->c.list->handler->refused(f->c.list->handler->arg, http_conn_info(&f->c), NULL, 0, why);
+		f->c.list->handler->refused(
+		    f->c.list->handler->arg, http_conn_info(&f->c), NULL, 0, why);
 	http_conn_close(&f->c, false);
 	front_free(f);
 }
@@ -163,7 +165,9 @@ http_conn_date(struct http_conn *c)
 	return span_from_str(list->date);
 }
 
-/* Hand over what came: p[0..n).  Nobody is in FRONT_PROXY any more.  f may be another object then. */
+/*
+ * Hand over what came: p[0..n).  Nobody is in FRONT_PROXY any more.  f may be another object then.
+ */
 static void
 front_hand_over(struct http_front *f, bool http2, uint8_t *p, size_t n)
 {
@@ -187,7 +191,10 @@ front_on_ready(struct transport *t)
 	front_hand_over(f, strcmp(transport_alpn(t), "h2") == 0, NULL, 0);
 }
 
-/* Who the client is: the header's word counts when its sender is believed; and is there room for it?  False: no. */
+/*
+ * Who the client is: the header's word counts when its sender is believed; and is there room for
+ * it?  False: no.
+ */
 static bool
 front_meet(struct http_front *f, const struct proxy_header *h)
 {
@@ -201,7 +208,7 @@ front_meet(struct http_front *f, const struct proxy_header *h)
 	}
 	f->c.unannounced = false;
 	if (f->c.refuse != 0)
-		return true;	/* it is told of another limit */
+		return true; /* it is told of another limit */
 	refuse = handler->admit(handler->arg, http_conn_info(&f->c));
 	if (http_refuses_in_silence(refuse))
 		return false;
@@ -336,7 +343,7 @@ front_on_failed(struct transport *t, const char *why)
 static void
 front_on_drained(struct transport *t)
 {
-	(void)t;	/* nothing was written but by TLS */
+	(void)t; /* nothing was written but by TLS */
 }
 
 static void
@@ -350,8 +357,9 @@ front_on_timer(struct loop_timer *timer)
 		return;
 	}
 	if (f->state == FRONT_TLS || f->state == FRONT_PROXY) {
-		front_end(f, f->state == FRONT_TLS ? "TLS handshake not complete in time" :
-		    "it was not complete in time");
+		front_end(f,
+		    f->state == FRONT_TLS ? "TLS handshake not complete in time"
+					  : "it was not complete in time");
 		return;
 	}
 	/* HTTP/1.1 has an answer for this. */
@@ -366,8 +374,8 @@ front_retire(struct http_conn *c)
 
 	c->retired = true;
 	/*
-	 * Nothing is taken from a client whose first request is on its way: a reload leaves it alone, a drain gives it
-	 * the time of a round trip.
+	 * Nothing is taken from a client whose first request is on its way: a reload leaves it
+	 * alone, a drain gives it the time of a round trip.
 	 */
 	front_arm(f);
 }

@@ -11,8 +11,8 @@
 #define RAW_PACKET_MAX (LOOP_SCRATCH - 1)
 
 /*
- * Start on a connected fd (ownership goes over, also on failure).  packets: each stream_write is one
- * packet and each `bytes` one that came (SOCK_SEQPACKET).  NULL without memory.
+ * Start on a connected fd (ownership goes over, also on failure).  packets: each stream_write is
+ * one packet and each `bytes` one that came (SOCK_SEQPACKET).  NULL without memory.
  */
 struct stream *raw_client_start(
     struct loop *loop, int fd, bool packets, const struct stream_events *ev, void *user);

@@ -4,9 +4,9 @@
 #include "http/reply.h"
 
 struct reply_kind {
-	uint16_t h1, h2;		/* status by the carrier's version */
-	bool close;			/* HTTP/1.1: the connection ends */
-	const char *name, *value;	/* the field that goes with it */
+	uint16_t h1, h2;	  /* status by the carrier's version */
+	bool close;		  /* HTTP/1.1: the connection ends */
+	const char *name, *value; /* the field that goes with it */
 };
 
 static const struct reply_kind reply_kinds[] = {
@@ -32,19 +32,40 @@ static const struct reply_kind reply_kinds[] = {
 const char *
 reply_reason(unsigned status)
 {
-	static const struct { uint16_t status; const char *phrase; } phrases[] = {
-		{ 100, "Continue" }, { 101, "Switching Protocols" }, { 103, "Early Hints" },
-		{ 200, "OK" }, { 202, "Accepted" }, { 204, "No Content" }, { 206, "Partial Content" },
-		{ 301, "Moved Permanently" }, { 302, "Found" }, { 304, "Not Modified" },
-		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
-		{ 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 408, "Request Timeout" }, { 409, "Conflict" }, { 412, "Precondition Failed" },
-		{ 414, "URI Too Long" }, { 416, "Range Not Satisfiable" },
-		{ 422, "Unprocessable Content" }, { 426, "Upgrade Required" }, { 429, "Too Many Requests" },
+	static const struct {
+		uint16_t status;
+		const char *phrase;
+	} phrases[] = {
+		{ 100, "Continue" },
+		{ 101, "Switching Protocols" },
+		{ 103, "Early Hints" },
+		{ 200, "OK" },
+		{ 202, "Accepted" },
+		{ 204, "No Content" },
+		{ 206, "Partial Content" },
+		{ 301, "Moved Permanently" },
+		{ 302, "Found" },
+		{ 304, "Not Modified" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 408, "Request Timeout" },
+		{ 409, "Conflict" },
+		{ 412, "Precondition Failed" },
+		{ 414, "URI Too Long" },
+		{ 416, "Range Not Satisfiable" },
+		{ 422, "Unprocessable Content" },
+		{ 426, "Upgrade Required" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
-		{ 500, "Internal Server Error" }, { 501, "Not Implemented" },
-		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
 	};
 
 	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
@@ -81,14 +102,15 @@ reply_send(struct stream *s, enum reply kind, bool head, const char *why)
 	struct stream_response r = { .status = reply_status(s, kind), .close = k->close };
 	struct http_field field[4];
 	struct iovec iov[2] = {
-		{ (void *)(uintptr_t)why, strlen(why) }, { (void *)(uintptr_t)"\n", 1 },
+		{ (void *)(uintptr_t)why, strlen(why) },
+		{ (void *)(uintptr_t) "\n", 1 },
 	};
 
 	/* Upgrade belongs to HTTP/1.1 only (RFC 9113 8.2.2). */
 	if (k->name != NULL && !(h2 && kind == REPLY_NOT_WEBSOCKET))
 		reply_add(&r, field, k->name, k->value);
 	if (!h2 && r.status == 426 && kind == REPLY_WS_VERSION)
-		reply_add(&r, field, "Upgrade", "websocket");	/* RFC 9110 15.5.22 */
+		reply_add(&r, field, "Upgrade", "websocket"); /* RFC 9110 15.5.22 */
 	if (!h2 && r.status == 426)
 		reply_add(&r, field, "Connection", "Upgrade");
 	reply_add(&r, field, "Content-Type", "text/plain; charset=utf-8");

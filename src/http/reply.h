@@ -1,6 +1,6 @@
 /*
- * The answers that the gateway gives by itself: status by the carrier's version (INTERFACE.md "What a client gets"),
- * fields that go with it, and a short text body.
+ * The answers that the gateway gives by itself: status by the carrier's version (INTERFACE.md
+ * "What a client gets"), fields that go with it, and a short text body.
  */
 #ifndef HTTP_REPLY_H
 #define HTTP_REPLY_H
@@ -27,14 +27,15 @@ enum reply {
 	REPLY_GATEWAY_TIMEOUT, /* 504 */
 };
 
-const char *reply_reason(unsigned status);	/* the standard phrase; "" when unknown */
+const char *reply_reason(unsigned status); /* the standard phrase; "" when unknown */
 
 /* The status that goes with it, by the version that the stream's client speaks. */
 unsigned reply_status(const struct stream *s, enum reply r);
 
 /*
- * Answer and close the stream (stream_close).  why goes into the body, as one plain line. head: the request was a HEAD.
- * The last thing that is done with a request: its connection may go at once, and the snapshot with it.
+ * Answer and close the stream (stream_close).  why goes into the body, as one plain line. head:
+ * the request was a HEAD.  The last thing that is done with a request: its connection may go at
+ * once, and the snapshot with it.
  */
 void reply_send(struct stream *s, enum reply r, bool head, const char *why);
 

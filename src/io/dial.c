@@ -218,7 +218,8 @@ dial_socket(struct dial *d)
 
 	if (d->fd != -1)
 		return 0; /* a retry */
-	d->fd = socket(family, (d->packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	d->fd = socket(
+	    family, (d->packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (d->fd == -1)
 		return -1;
 	if (family != AF_UNIX)
@@ -315,8 +316,7 @@ dial_begin(struct dial *d, struct resolver *r, const struct addr *to)
 
 struct dial *
 dial_start(struct loop *loop, struct resolver *r, const struct addr *to, bool packets,
-    uint64_t timeout_ms,
-    dial_done_fn *done, void *arg)
+    uint64_t timeout_ms, dial_done_fn *done, void *arg)
 {
 	uint64_t now = loop_now_ms(loop);
 	struct dial *d;

@@ -101,7 +101,10 @@ listener_set_name(struct listener *l)
 	addr_format(&a, l->name, sizeof(l->name));
 }
 
-/* fd listens: make it the next of v.  It is owned from here on, also on error, but if it was passed. */
+/*
+ * fd listens: make it the next of v.  It is owned from here on, also on error, but if it was
+ * passed.
+ */
 static int
 listener_add(const struct listener_open *o, int fd, const struct stat *path, bool passed)
 {
@@ -110,7 +113,8 @@ listener_add(const struct listener_open *o, int fd, const struct stat *path, boo
 	if (*o->n == o->max || (l = mem_zalloc(sizeof(*l))) == NULL) {
 		if (!passed)
 			close(fd);
-		return listener_bad(o, *o->n == o->max ? "too many listening sockets" : strerror(ENOMEM));
+		return listener_bad(
+		    o, *o->n == o->max ? "too many listening sockets" : strerror(ENOMEM));
 	}
 	l->fd = fd;
 	l->passed = passed;
@@ -279,9 +283,9 @@ listener_remove_stale(const struct addr *a)
 }
 
 /*
- * On Linux the path gets the socket's mode less the umask, elsewhere all bits less the umask: with this one LISTENER_MODE
- * from the start.  A chmod behind bind would go through a link that somebody has put there meanwhile.  No other thread
- * makes files.
+ * On Linux the path gets the socket's mode less the umask, elsewhere all bits less the umask: with
+ * this one LISTENER_MODE from the start.  A chmod behind bind would go through a link that
+ * somebody has put there meanwhile.  No other thread makes files.
  */
 static int
 listener_bind_path(const struct addr *a, int fd)
@@ -326,8 +330,7 @@ listener_open_unix(const struct listener_open *o)
 		close(fd);
 		return listener_bad(o, why);
 	}
-	if ((is_path && lstat(path, &st) == -1) ||
-	    listen(fd, LISTENER_BACKLOG) == -1) {
+	if ((is_path && lstat(path, &st) == -1) || listen(fd, LISTENER_BACKLOG) == -1) {
 		listener_bad(o, strerror(errno));
 		close(fd);
 		if (is_path)
@@ -398,7 +401,7 @@ listener_add_passed(const struct listener_open *o, int fd)
 		return listener_bad(o, "what systemd passed in is no listening stream socket");
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
 		return listener_bad(o, strerror(errno));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));	/* not a Unix socket's */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not a Unix socket's */
 	if (listener_add(o, fd, NULL, true) == -1)
 		return -1;
 	return 0;
@@ -558,7 +561,8 @@ listener_adapt(struct listener *l, unsigned got)
 		l->batch = (uint8_t)(got > 0 ? got : 1);
 		l->full = 0;
 	} else if (++l->full == LISTENER_FULL) {
-		l->batch = l->batch < LISTENER_PER_TURN / 2 ? (uint8_t)(l->batch * 2) : LISTENER_PER_TURN;
+		l->batch =
+		    l->batch < LISTENER_PER_TURN / 2 ? (uint8_t)(l->batch * 2) : LISTENER_PER_TURN;
 		l->full = 0;
 	}
 }

@@ -28,34 +28,34 @@ struct garbage {
 };
 
 struct loop {
-	struct event_base *base;	/* owned */
-	struct tls_worker *tls;		/* owned */
-	struct poller *poller;		/* owned */
+	struct event_base *base; /* owned */
+	struct tls_worker *tls;	 /* owned */
+	struct poller *poller;	 /* owned */
 	struct wheel wheel;
-	struct event timer;		/* wakes for the wheel */
-	uint64_t timer_at_ms;		/* when it is armed for; UINT64_MAX: it is not */
+	struct event timer;   /* wakes for the wheel */
+	uint64_t timer_at_ms; /* when it is armed for; UINT64_MAX: it is not */
 	uint64_t now_ms;
 	bool now_valid;
 	bool running;
 	struct loop_task *tasks, **tasks_tail;
-	struct loop_task *next, **next_tail;	/* the next turn's */
+	struct loop_task *next, **next_tail; /* the next turn's */
 	uint32_t turn;
 	struct loop_orphan *orphans;
-	struct garbage *garbage;	/* of malloc */
-	struct garbage *objects;	/* of the slabs */
-	struct slab slab[LOOP_OBJECT_MAX / 8 + 1];	/* by size; set up at first use */
+	struct garbage *garbage;		   /* of malloc */
+	struct garbage *objects;		   /* of the slabs */
+	struct slab slab[LOOP_OBJECT_MAX / 8 + 1]; /* by size; set up at first use */
 	struct event mail;
-	int mail_fd;			/* eventfd */
+	int mail_fd; /* eventfd */
 	pthread_mutex_t mail_lock;
-	struct loop_msg *mail_head, **mail_tail;	/* under mail_lock */
+	struct loop_msg *mail_head, **mail_tail; /* under mail_lock */
 	uint32_t random[256];
 	unsigned random_left;
-	uint8_t *scratch;		/* owned: headroom and scratch */
+	uint8_t *scratch; /* owned: headroom and scratch */
 	struct counter queued;
-	struct loop_timer calm;		/* armed while bulk_ms waits to be long ago */
+	struct loop_timer calm; /* armed while bulk_ms waits to be long ago */
 	bool calm_armed;
-	bool bulk;			/* since it was calm last: loop_note_bulk */
-	uint64_t busy_ms;		/* of the last loop_note_bulk, or object that was freed */
+	bool bulk;	  /* since it was calm last: loop_note_bulk */
+	uint64_t busy_ms; /* of the last loop_note_bulk, or object that was freed */
 };
 
 static void loop_on_calm(struct loop_timer *t);
@@ -68,7 +68,7 @@ loop_on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	l->timer_at_ms = UINT64_MAX;	/* the turn's end advances the wheel */
+	l->timer_at_ms = UINT64_MAX; /* the turn's end advances the wheel */
 }
 
 static void
@@ -152,8 +152,7 @@ loop_new(void)
 	wheel_init(&l->wheel, loop_now_ms(l));
 	l->calm.fn = loop_on_calm;
 	event_assign(&l->timer, l->base, -1, 0, loop_on_timer, l);
-	event_assign(&l->mail, l->base, l->mail_fd, EV_READ | EV_PERSIST,
-	    loop_on_mail, l);
+	event_assign(&l->mail, l->base, l->mail_fd, EV_READ | EV_PERSIST, loop_on_mail, l);
 	if (event_add(&l->mail, NULL) == -1)
 		goto fail;
 	/* Now, not when the first connection comes: descriptors may be out by then. */
@@ -275,7 +274,7 @@ void
 loop_run(struct loop *l)
 {
 	l->running = true;
-	loop_turn_end(l);	/* what was queued before the first turn */
+	loop_turn_end(l); /* what was queued before the first turn */
 	while (l->running) {
 		poller_turn(l->poller, l->next == NULL);
 		loop_take_next(l);
@@ -336,7 +335,7 @@ loop_random(struct loop *l)
 {
 	if (l->random_left == 0) {
 		if (RAND_bytes((unsigned char *)l->random, sizeof(l->random)) != 1)
-			abort();	/* no randomness: nothing here can be trusted */
+			abort(); /* no randomness: nothing here can be trusted */
 		l->random_left = sizeof(l->random) / sizeof(l->random[0]);
 	}
 	return l->random[--l->random_left];

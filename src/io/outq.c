@@ -11,14 +11,14 @@
 
 struct outq_block {
 	struct outq_block *next;
-	size_t off, n, cap;	/* bytes off..n of data are to be sent */
+	size_t off, n, cap; /* bytes off..n of data are to be sent */
 	uint8_t data[];
 };
 
 struct outq {
-	struct outq_block *head, *tail;	/* owned */
+	struct outq_block *head, *tail; /* owned */
 	size_t bytes;
-	struct counter *total;		/* borrowed */
+	struct counter *total; /* borrowed */
 };
 
 size_t
@@ -76,8 +76,9 @@ outq_add(struct outq *q, const uint8_t *p, size_t n, bool packet)
 	}
 	if (b != NULL)
 		take = b->cap - b->n < n ? b->cap - b->n : n;
-	if (take < n && outq_add_block(q, p + take, n - take,
-	    n - take > OUTQ_BLOCK_MIN ? n - take : OUTQ_BLOCK_MIN) == -1)
+	if (take < n &&
+	    outq_add_block(
+		q, p + take, n - take, n - take > OUTQ_BLOCK_MIN ? n - take : OUTQ_BLOCK_MIN) == -1)
 		return -1;
 	if (take > 0) {
 		memcpy(b->data + b->n, p, take);

@@ -1,10 +1,10 @@
 /*
  * Connected sockets.  See poller.h.
  *
- * Nested, an event costs more: the kernel wakes the outer set for each, and there are two calls a turn.  Direct, libevent's
- * descriptors (listening sockets, dials, the mailbox, signals) wait for a millisecond, and for the turn within which it
- * ends.  So it is direct once the set was ready in a row of turns that were near to each other, and nested again
- * as soon as it has been silent.
+ * Nested, an event costs more: the kernel wakes the outer set for each, and there are two calls a
+ * turn.  Direct, libevent's descriptors (listening sockets, dials, the mailbox, signals) wait for
+ * a millisecond, and for the turn within which it ends.  So it is direct once the set was ready in
+ * a row of turns that were near to each other, and nested again as soon as it has been silent.
  */
 #include "io/poller.h"
 
@@ -42,7 +42,7 @@ struct poller {
 	int fd;	       /* owned: the set */
 	unsigned streak;
 	bool direct;
-	bool lively; /* direct: libevent had something when it was asked */
+	bool lively;	   /* direct: libevent had something when it was asked */
 	uint64_t ready_ms; /* nested: of the turn before with events */
 	uint64_t asked_ms; /* direct: when libevent was asked */
 };

@@ -5,8 +5,9 @@
  * asking; loops ask (resolve_start) and are answered through their mailbox.
  * Called by io/dial.c.
  *
- * An answer that is over answers for another RESOLVE_STALE_MS while it is asked for anew, so that a name server which
- * hangs, or another name's, holds up nobody; and up to RESOLVE_KEEP_MS when the new look-up fails.
+ * An answer that is over answers for another RESOLVE_STALE_MS while it is asked for anew, so that
+ * a name server which hangs, or another name's, holds up nobody; and up to RESOLVE_KEEP_MS when
+ * the new look-up fails.
  *
  * An entry is one name: waiting, being looked up, or answered.  Its queries
  * hang on its list until it is answered; then each of them becomes a message
@@ -353,27 +354,31 @@ resolve_entry_new(struct resolver *r, const char *name)
 static struct resolve_entry *
 resolve_find(struct resolver *r, const char *name)
 {
-	struct resolve_entry *e, *pending = NULL, *stale = NULL;
+	struct resolve_entry *e = NULL, *pending = NULL, *stale = NULL;
 	uint64_t now = clock_mono_ms();
 
 	TAILQ_FOREACH(e, &r->entries, link) {
 		if (strcasecmp(e->name, name) != 0)
 			continue;
-		if (e->state != RESOLVE_DONE)
+		if (e->state != RESOLVE_DONE) {
 			pending = e;
-		else if (e->until_ms > now || resolve_is_younger(e, now, RESOLVE_STALE_MS))
+		} else if (e->until_ms > now) {
+			e->refs++;
+			return e;
+		} else if (resolve_is_younger(e, now, RESOLVE_STALE_MS)) {
 			stale = e;
-		if (e->state == RESOLVE_DONE && e->until_ms > now)
-			break;
+		}
 	}
-	if (stale != NULL)
-		stale->refs++;
 	/* An answer that is over but for a little: it is asked for anew, and nobody waits for that. */
-	if (e == NULL && pending == NULL && (pending = resolve_entry_new(r, name)) == NULL && stale == NULL)
-		return NULL;
-	if (stale == NULL)
+	if (stale != NULL)
+		stale->refs++; /* before a new one takes its place */
+	if (pending == NULL)
+		pending = resolve_entry_new(r, name);
+	if (stale != NULL)
+		return stale;
+	if (pending != NULL)
 		pending->refs++;
-	return stale != NULL ? stale : pending;
+	return pending;
 }
 
 /* Under the lock. */

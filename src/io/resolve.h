@@ -1,8 +1,9 @@
 /*
- * Name look-ups by getaddrinfo on one thread of their own, so that hosts files, nsswitch and the like work as
- * administrators expect and no worker waits.  Answers are kept for RESOLVE_CACHE_MS, failures for a second; equal
- * look-ups under way share one call.  Addresses up to RESOLVE_STALE_MS old are answered with at once while they are looked
- * up anew; up to RESOLVE_KEEP_MS old, when that fails.
+ * Name look-ups by getaddrinfo on one thread of their own, so that hosts files, nsswitch and the
+ * like work as administrators expect and no worker waits.  Answers are kept for RESOLVE_CACHE_MS,
+ * failures for a second; equal look-ups under way share one call.  Addresses up to
+ * RESOLVE_STALE_MS old are answered with at once while they are looked up anew; up to
+ * RESOLVE_KEEP_MS old, when that fails.
  */
 #ifndef IO_RESOLVE_H
 #define IO_RESOLVE_H
@@ -30,7 +31,7 @@ struct resolve_addr {
 typedef void resolve_done_fn(void *arg, const struct resolve_addr *v, size_t n, const char *error);
 
 struct resolver *resolver_new(void);	/* the thread starts at the first look-up */
-void resolver_free(struct resolver *r);	/* after all loops ended; waits for the thread */
+void resolver_free(struct resolver *r); /* after all loops ended; waits for the thread */
 
 /* Any thread.  NULL only without memory; done is never called from within. */
 struct resolve *resolve_start(struct resolver *r, struct loop *loop, const char *name,

@@ -4,8 +4,8 @@
  * off again, with two locked instructions, and nobody here cancels a thread.  Otherwise as
  * recv(2), send(2) and sendmsg(2) are, errno included.
  *
- * syscall(2) has to move six arguments and is called through a table.  Where the instruction is known, recv and
- * send have it in place; it does what the library's does.
+ * syscall(2) has to move six arguments and is called through a table.  Where the instruction is
+ * known, recv and send have it in place; it does what the library's does.
  *
  * For src/io.  Builds with a sanitizer call the library's functions, which the sanitizer
  * watches.
@@ -61,10 +61,11 @@ sock_call(long number, int fd, const void *p, size_t n, int flags)
 	register long arg6 __asm__("r9") = 0;
 	long ret;
 
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "0"(number), "D"((long)fd), "S"(p), "d"(n), "r"(arg4), "r"(arg5), "r"(arg6)
-			 : "rcx", "r11", "cc", "memory");
+	__asm__ volatile(
+	    "syscall"
+	    : "=a"(ret)
+	    : "0"(number), "D"((long)fd), "S"(p), "d"(n), "r"(arg4), "r"(arg5), "r"(arg6)
+	    : "rcx", "r11", "cc", "memory");
 	if (ret >= 0)
 		return ret;
 	errno = (int)-ret;

@@ -39,39 +39,39 @@
 #include "io/sock.h"
 #include "io/tls_int.h"
 
-#define TLS_RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH	/* 16 KiB, RFC 8446 5.1 */
+#define TLS_RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH /* 16 KiB, RFC 8446 5.1 */
 #define TLS_OUT_MIN (64 * 1024)
-#define TLS_OUT_KEEP (320 * 1024)	/* 256 KiB of data with its records' overhead */
-#define TLS_OUT_MAX (1280 * 1024)	/* 1 MiB of data with its records' overhead */
+#define TLS_OUT_KEEP (320 * 1024) /* 256 KiB of data with its records' overhead */
+#define TLS_OUT_MAX (1280 * 1024) /* 1 MiB of data with its records' overhead */
 /* A larger out buffer goes after so many calls that did not need it. */
 #define TLS_OUT_CALM_CALLS 1000
 #define TLS_READ_SLACK (64 * 1024)
 #define TLS_MESSAGES_MAX 100
 
 struct tls_worker {
-	BIO_METHOD *method;	/* owned */
-	BIO *bio;		/* ref; each SSL has one too */
-	struct tls *current;	/* borrowed: whom the BIO serves, and whose bytes are in out */
+	BIO_METHOD *method;  /* owned */
+	BIO *bio;	     /* ref; each SSL has one too */
+	struct tls *current; /* borrowed: whom the BIO serves, and whose bytes are in out */
 	struct buf out;
-	unsigned calm_calls;	/* since out had to be larger than TLS_OUT_KEEP */
-	size_t recv_left;	/* bytes that this call may still read */
-	bool drained;		/* the kernel is not asked again within this call */
+	unsigned calm_calls; /* since out had to be larger than TLS_OUT_KEEP */
+	size_t recv_left;    /* bytes that this call may still read */
+	bool drained;	     /* the kernel is not asked again within this call */
 	enum tls_left left;
-	bool eof;		/* the peer's FIN */
-	bool no_memory;		/* out could not grow */
+	bool eof;	/* the peer's FIN */
+	bool no_memory; /* out could not grow */
 	int recv_errno;
-	unsigned messages;	/* handshake messages within this call */
+	unsigned messages; /* handshake messages within this call */
 	char gather[TLS_RECORD_BYTES];
 };
 
 struct tls {
-	SSL *ssl;		/* owned */
-	struct tls_ctx *ctx;	/* ref */
-	struct tls_worker *worker;	/* borrowed */
-	char *error;		/* owned; NULL without one */
-	int fd;			/* borrowed */
-	bool established;	/* the handshake is done */
-	bool pending;		/* see tls_pending */
+	SSL *ssl;		   /* owned */
+	struct tls_ctx *ctx;	   /* ref */
+	struct tls_worker *worker; /* borrowed */
+	char *error;		   /* owned; NULL without one */
+	int fd;			   /* borrowed */
+	bool established;	   /* the handshake is done */
+	bool pending;		   /* see tls_pending */
 	/* TLS_OK while bytes may come; else what tls_handshake and tls_read say from now on */
 	enum tls_status ended;
 };
@@ -396,13 +396,15 @@ tls_read(struct tls *t, void *p, size_t size, size_t *n, bool ask)
 			break;
 		}
 		*n += got;
-		/* All that came was read, and nothing is left of it: asking for more would only say so. */
+		/*
+		 * All that came was read, and nothing is left of it: asking for more would only
+		 * say so.
+		 */
 		if (t->worker->drained && SSL_has_pending(t->ssl) == 0)
 			break;
 	}
 	/* An end that came behind data is told by the next call; no event will ask for it. */
-	t->pending = st == TLS_OK ? SSL_has_pending(t->ssl) == 1 :
-	    st != TLS_AGAIN && *n > 0;
+	t->pending = st == TLS_OK ? SSL_has_pending(t->ssl) == 1 : st != TLS_AGAIN && *n > 0;
 	return *n > 0 ? TLS_OK : st;
 }
 
@@ -523,12 +525,12 @@ tls_error(const struct tls *t)
 	case TLS_EOF:
 		return "closed by the peer";
 	case TLS_TRUNCATED:
-		return t->established ? "closed by the peer without close_notify" :
-		    "closed by the peer in the handshake";
+		return t->established ? "closed by the peer without close_notify"
+				      : "closed by the peer in the handshake";
 	case TLS_ERROR:
 		break;
 	}
-	return "out of memory";	/* none left for the reason */
+	return "out of memory"; /* none left for the reason */
 }
 
 const char *

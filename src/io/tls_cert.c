@@ -26,7 +26,7 @@
 #include "base/span.h"
 #include "io/tls_int.h"
 
-#define TLS_NAME_MAX 255	/* RFC 1035 2.3.4 */
+#define TLS_NAME_MAX 255 /* RFC 1035 2.3.4 */
 
 bool
 tls_file_is_no_fifo(const char *file, const char *conf_key, struct tls_report *r)
@@ -83,8 +83,8 @@ tls_pair_read_certs(struct tls_pair *p, const char *file, struct tls_report *r)
 	p->leaf = PEM_read_bio_X509_AUX(b, NULL, NULL, NULL);
 	if (p->leaf == NULL) {
 		if (tls_pem_at_end())
-			tls_report_error(r, "Certificate", file,
-			    "there is no PEM certificate in this file");
+			tls_report_error(
+			    r, "Certificate", file, "there is no PEM certificate in this file");
 		else
 			tls_report_ssl(r, "Certificate", file, "cannot read the certificate");
 		goto fail;
@@ -99,8 +99,8 @@ tls_pair_read_certs(struct tls_pair *p, const char *file, struct tls_report *r)
 		}
 	}
 	if (!tls_pem_at_end()) {
-		tls_report_ssl(r, "Certificate", file,
-		    "cannot read a further certificate in this file");
+		tls_report_ssl(
+		    r, "Certificate", file, "cannot read a further certificate in this file");
 		goto fail;
 	}
 	BIO_free(b);
@@ -143,8 +143,8 @@ tls_pair_read_key(struct tls_pair *p, const char *file, struct tls_report *r)
 	} else if (tls_pem_at_end() || ERR_peek_error() == 0 ||
 	    ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_UNSUPPORTED) {
 		/* OpenSSL 3 says "unsupported" for a file without any key. */
-		tls_report_error(r, "CertificateKey", file,
-		    "there is no PEM private key in this file");
+		tls_report_error(
+		    r, "CertificateKey", file, "there is no PEM private key in this file");
 		ERR_clear_error();
 	} else
 		tls_report_ssl(r, "CertificateKey", file, "cannot read the key");
@@ -169,7 +169,7 @@ tls_pair_read_names(struct tls_pair *p)
 	}
 	GENERAL_NAMES_free(san);
 	for (i = -1; p->names.n == 0 &&
-	    (i = X509_NAME_get_index_by_NID(subject, NID_commonName, i)) >= 0;) {
+	     (i = X509_NAME_get_index_by_NID(subject, NID_commonName, i)) >= 0;) {
 		ASN1_STRING *cn = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i));
 		unsigned char *utf8;
 		int n = ASN1_STRING_to_UTF8(&utf8, cn);
@@ -199,8 +199,8 @@ tls_pair_warn_dates(const struct tls_pair *p, const char *file, struct tls_repor
 	} else if (X509_cmp_current_time(start) > 0) {
 		if (ASN1_TIME_to_tm(start, &tm) == 1)
 			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%SZ", &tm);
-		tls_report_warning(r, "Certificate", file,
-		    "the certificate is not valid before %s", text);
+		tls_report_warning(
+		    r, "Certificate", file, "the certificate is not valid before %s", text);
 	}
 }
 
@@ -209,7 +209,8 @@ tls_cert_expiry(const X509 *cert)
 {
 	struct tm tm;
 
-	return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1 ? (int64_t)timegm(&tm) : INT64_MAX;
+	return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1 ? (int64_t)timegm(&tm)
+								   : INT64_MAX;
 }
 
 int64_t
@@ -224,8 +225,7 @@ tls_pair_expiry(const struct tls_pair *p)
 }
 
 int
-tls_pair_load(struct tls_pair *p, const char *cert_file, const char *key_file,
-    struct tls_report *r)
+tls_pair_load(struct tls_pair *p, const char *cert_file, const char *key_file, struct tls_report *r)
 {
 	int bad;
 
@@ -238,8 +238,7 @@ tls_pair_load(struct tls_pair *p, const char *cert_file, const char *key_file,
 	if (X509_check_private_key(p->leaf, p->key) != 1) {
 		ERR_clear_error();
 		tls_report_error(r, "CertificateKey", key_file,
-		    "the key does not fit the certificate %s; expected its private key",
-		    cert_file);
+		    "the key does not fit the certificate %s; expected its private key", cert_file);
 		goto fail;
 	}
 	if (tls_pair_read_names(p) != 0) {

@@ -37,11 +37,10 @@
 #define TLS_SESSION_LIFE_S (2 * 60 * 60)
 /* Sessions of TLS 1.2 clients that know no tickets, about 1 KiB each. */
 #define TLS_SESSION_CACHE_COUNT 4096
-#define TLS_CIPHERS_MAX 4096	/* bytes of TLSCiphers */
+#define TLS_CIPHERS_MAX 4096 /* bytes of TLSCiphers */
 
-static void __attribute__((format(printf, 5, 0)))
-tls_report_v(struct tls_report *r, bool is_error, const char *key,
-    const char *value, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 5, 0))) tls_report_v(struct tls_report *r, bool is_error,
+    const char *key, const char *value, const char *fmt, va_list ap)
 {
 	const struct config_listen *l = r->l;
 	char text[512], line[2048];
@@ -49,19 +48,18 @@ tls_report_v(struct tls_report *r, bool is_error, const char *key,
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	if (n == 0)
-		n = (size_t)snprintf(line, sizeof(line), "%.1000s:%u: ",
-		    l->file != NULL ? l->file : "-", l->line);
+		n = (size_t)snprintf(
+		    line, sizeof(line), "%.1000s:%u: ", l->file != NULL ? l->file : "-", l->line);
 	snprintf(line + n, sizeof(line) - n, "[listen %s] %s%s%.300s: %s",
-	    l->name != NULL ? l->name : "",
-	    key, value != NULL ? "=" : "", value != NULL ? value : "", text);
+	    l->name != NULL ? l->name : "", key, value != NULL ? "=" : "",
+	    value != NULL ? value : "", text);
 	if (is_error)
 		r->errors++;
 	r->fn(r->arg, is_error, line);
 }
 
 void
-tls_report_error(struct tls_report *r, const char *key, const char *value,
-    const char *fmt, ...)
+tls_report_error(struct tls_report *r, const char *key, const char *value, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -71,8 +69,7 @@ tls_report_error(struct tls_report *r, const char *key, const char *value,
 }
 
 void
-tls_report_warning(struct tls_report *r, const char *key, const char *value,
-    const char *fmt, ...)
+tls_report_warning(struct tls_report *r, const char *key, const char *value, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -97,8 +94,8 @@ tls_reason(char *out, size_t size)
 	const char *text;
 
 	while ((e = ERR_get_error()) != 0)
-		if (found == 0 || (ERR_GET_LIB(found) != ERR_LIB_SSL &&
-		    ERR_GET_LIB(e) == ERR_LIB_SSL))
+		if (found == 0 ||
+		    (ERR_GET_LIB(found) != ERR_LIB_SSL && ERR_GET_LIB(e) == ERR_LIB_SSL))
 			found = e;
 	if (found == 0) {
 		snprintf(out, size, "unknown error");
@@ -113,8 +110,8 @@ tls_reason(char *out, size_t size)
 		snprintf(out, size, "alert from the peer: %s", text != NULL ? text : "unknown");
 		return;
 	}
-	text = ERR_SYSTEM_ERROR(found) ? strerror(ERR_GET_REASON(found)) :
-					 ERR_reason_error_string(found);
+	text = ERR_SYSTEM_ERROR(found) ? strerror(ERR_GET_REASON(found))
+				       : ERR_reason_error_string(found);
 	if (text != NULL)
 		snprintf(out, size, "%s", text);
 	else
@@ -123,8 +120,8 @@ tls_reason(char *out, size_t size)
 
 /* RFC 7301 3.2: our order wins; without a common protocol the connection ends. */
 static int
-tls_alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_n,
-    const unsigned char *in, unsigned int in_n, void *arg)
+tls_alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+    unsigned int in_n, void *arg)
 {
 	static const unsigned char protocols[] = "\x02h2\x08http/1.1";
 	const struct tls_ctx *c = arg;
@@ -150,7 +147,7 @@ tls_sni_cb(SSL *ssl, int *alert, void *arg)
 		return SSL_TLSEXT_ERR_NOACK;
 	i = tls_names_find(&c->names, name);
 	if (i == SIZE_MAX)
-		return SSL_TLSEXT_ERR_NOACK;	/* the default certificate */
+		return SSL_TLSEXT_ERR_NOACK; /* the default certificate */
 	if (i != 0 && SSL_set_SSL_CTX(ssl, c->ssl[i]) == NULL)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
@@ -160,8 +157,9 @@ tls_sni_cb(SSL *ssl, int *alert, void *arg)
 static void
 tls_ssl_ctx_set_habits(SSL_CTX *s)
 {
-	SSL_CTX_set_options(s, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-	    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_options(s,
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+		SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_clear_options(s, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_ENABLE_KTLS);
 	SSL_CTX_set_mode(s, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_read_ahead(s, 1);
@@ -177,8 +175,8 @@ tls_ssl_ctx_set_habits(SSL_CTX *s)
 static bool
 tls_cipher_known(SSL_CTX *scratch, const char *name, bool is_suite)
 {
-	int r = is_suite ? SSL_CTX_set_ciphersuites(scratch, name) :
-	    SSL_CTX_set_cipher_list(scratch, name);
+	int r = is_suite ? SSL_CTX_set_ciphersuites(scratch, name)
+			 : SSL_CTX_set_cipher_list(scratch, name);
 
 	ERR_clear_error();
 	return r == 1;
@@ -191,8 +189,8 @@ tls_cipher_known(SSL_CTX *scratch, const char *name, bool is_suite)
  * not.  Items with an operator in front may well match nothing ("!RC4").
  */
 static int
-tls_cipher_item(SSL_CTX *scratch, const char *item, struct buf *list, struct buf *suites,
-    struct tls_report *r)
+tls_cipher_item(
+    SSL_CTX *scratch, const char *item, struct buf *list, struct buf *suites, struct tls_report *r)
 {
 	bool is_suite = strncmp(item, "TLS_", 4) == 0 && strstr(item, "_WITH_") == NULL;
 	struct buf *to = is_suite ? suites : list;
@@ -216,8 +214,8 @@ tls_cipher_item(SSL_CTX *scratch, const char *item, struct buf *list, struct buf
 
 /* Split TLSCiphers at ':' into both lists, NUL-terminated.  0, or -1 without memory. */
 static int
-tls_ciphers_split(SSL_CTX *scratch, const char *text, struct buf *list, struct buf *suites,
-    struct tls_report *r)
+tls_ciphers_split(
+    SSL_CTX *scratch, const char *text, struct buf *list, struct buf *suites, struct tls_report *r)
 {
 	while (*text != '\0') {
 		size_t n = strcspn(text, ":, ");
@@ -275,7 +273,7 @@ static void
 tls_ssl_ctx_set_client(SSL_CTX *s, struct tls_report *r)
 {
 	const struct config_listen *l = r->l;
-	STACK_OF(X509_NAME) *names;
+	STACK_OF(X509_NAME) * names;
 	int mode = SSL_VERIFY_PEER;
 
 	if (l->client_certificate == CONFIG_CLIENT_CERT_OFF)
@@ -321,8 +319,7 @@ tls_ssl_ctx_set_session_id(SSL_CTX *s, const struct config_listen *l)
 
 		if (x == NULL)
 			continue;
-		ok = X509_digest(x, EVP_sha256(), id, &n) == 1 &&
-		    EVP_DigestUpdate(md, id, n) == 1;
+		ok = X509_digest(x, EVP_sha256(), id, &n) == 1 && EVP_DigestUpdate(md, id, n) == 1;
 	}
 	ok = ok && EVP_DigestFinal_ex(md, id, &n) == 1 &&
 	    SSL_CTX_set_session_id_context(s, id, n) == 1;
@@ -344,8 +341,8 @@ tls_ssl_ctx_new(struct tls_ctx *c, struct tls_report *r)
 	}
 	SSL_CTX_set_app_data(s, c);
 	tls_ssl_ctx_set_habits(s);
-	SSL_CTX_set_min_proto_version(s,
-	    l->tls_min_version == CONFIG_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_min_proto_version(
+	    s, l->tls_min_version == CONFIG_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	SSL_CTX_set_max_proto_version(s, 0);
 	SSL_CTX_set_alpn_select_cb(s, tls_alpn_cb, c);
 	SSL_CTX_set_tlsext_servername_callback(s, tls_sni_cb);
@@ -414,14 +411,14 @@ tls_ctx_add_names(struct tls_ctx *c, const struct tls_pair *p, size_t index, boo
 			tls_report_error(r, "Certificate", file, "out of memory");
 	}
 	if (index != 0 && n_new == 0 && !is_shared)
-		tls_report_warning(r, "Certificate", file, p->names.n == 0 ?
-		    "the certificate is never used: it has no host name" :
-		    "the certificate is never used: earlier ones have all its host names");
+		tls_report_warning(r, "Certificate", file,
+		    p->names.n == 0
+			? "the certificate is never used: it has no host name"
+			: "the certificate is never used: earlier ones have all its host names");
 }
 
 static void
-tls_ctx_load_pairs(struct tls_ctx *c, struct tls_pair *pair, size_t *place,
-    struct tls_report *r)
+tls_ctx_load_pairs(struct tls_ctx *c, struct tls_pair *pair, size_t *place, struct tls_report *r)
 {
 	const struct config_listen *l = r->l;
 	size_t n_done = 0;
@@ -437,7 +434,7 @@ tls_ctx_load_pairs(struct tls_ctx *c, struct tls_pair *pair, size_t *place,
 		at = place[n_done] = tls_ctx_place(c, p, pair, place, n_done, r);
 		n_done++;
 		if (at == SIZE_MAX)
-			break;	/* a wrong setting, which each further one would say again */
+			break; /* a wrong setting, which each further one would say again */
 		if (SSL_CTX_use_cert_and_key(c->ssl[at], p->leaf, p->key, p->chain, 0) != 1)
 			tls_report_ssl(r, "Certificate", file, "OpenSSL refuses the certificate");
 		tls_ctx_add_names(c, p, at, c->n_ssl == n_ssl, file, r);
@@ -460,7 +457,8 @@ tls_ctx_load(struct tls_ctx *c, struct tls_report *r)
 	if (l->certificate.n == 0 || l->certificate.n != l->certificate_key.n) {
 		tls_report_error(r, "Certificate", NULL,
 		    "%zu files, and %zu of CertificateKey; expected one key for each "
-		    "certificate, and at least one", l->certificate.n, l->certificate_key.n);
+		    "certificate, and at least one",
+		    l->certificate.n, l->certificate_key.n);
 		return;
 	}
 	pair = mem_zalloc(l->certificate.n * sizeof(*pair));

@@ -27,8 +27,8 @@
 #include "io/tls_int.h"
 
 #define TLS_TICKET_LIFE_MS (2 * 60 * 60 * UINT64_C(1000))
-#define TLS_TICKET_NAME_BYTES 16	/* fixed by OpenSSL */
-#define TLS_TICKET_KEYS 2		/* the one that seals, and the one before it */
+#define TLS_TICKET_NAME_BYTES 16 /* fixed by OpenSSL */
+#define TLS_TICKET_KEYS 2	 /* the one that seals, and the one before it */
 
 struct tls_ticket_key {
 	unsigned char name[TLS_TICKET_NAME_BYTES];
@@ -39,10 +39,10 @@ struct tls_ticket_key {
 struct tls_tickets {
 	_Atomic unsigned refs;
 	pthread_mutex_t lock;
-	struct tls_ticket_key key[TLS_TICKET_KEYS];	/* [0] seals; under lock */
+	struct tls_ticket_key key[TLS_TICKET_KEYS]; /* [0] seals; under lock */
 	size_t n_keys;
 	uint64_t rotated_ms;
-	EVP_CIPHER *cipher;	/* owned; fetched once, a fetch for each ticket costs */
+	EVP_CIPHER *cipher; /* owned; fetched once, a fetch for each ticket costs */
 };
 
 static int
@@ -93,8 +93,7 @@ tls_tickets_ref(struct tls_tickets *k)
 void
 tls_tickets_unref(struct tls_tickets *k)
 {
-	if (k == NULL ||
-	    atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
+	if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	pthread_mutex_destroy(&k->lock);
 	EVP_CIPHER_free(k->cipher);
@@ -126,8 +125,7 @@ tls_tickets_current(struct tls_tickets *k, struct tls_ticket_key *out)
 
 /* The key of that name: its age (0 is the one that seals), or -1. */
 static int
-tls_tickets_find(struct tls_tickets *k, const unsigned char *name,
-    struct tls_ticket_key *out)
+tls_tickets_find(struct tls_tickets *k, const unsigned char *name, struct tls_ticket_key *out)
 {
 	int found = -1;
 
@@ -147,8 +145,7 @@ tls_tickets_init_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
 {
 	char digest[] = "SHA256";
 	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->hmac,
-		    sizeof(key->hmac)),
+		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->hmac, sizeof(key->hmac)),
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
 		OSSL_PARAM_construct_end(),
 	};
@@ -157,8 +154,8 @@ tls_tickets_init_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
 }
 
 int
-tls_tickets_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
+tls_tickets_cb(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac, int seal)
 {
 	struct tls_ctx *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	struct tls_tickets *k = c->tickets;
@@ -174,7 +171,7 @@ tls_tickets_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
 	} else {
 		age = tls_tickets_find(k, name, &key);
 		if (age < 0)
-			return 0;	/* not ours, or too old: a full handshake */
+			return 0; /* not ours, or too old: a full handshake */
 		r = EVP_DecryptInit_ex(cipher, k->cipher, NULL, key.aes, iv);
 	}
 	if (r == 1)

@@ -2,18 +2,19 @@
  * Connected sockets: their life, and what they wait for.  See transport.h; transport_read.c and
  * transport_write.c have the bytes.
  *
- * Edge-triggered: the kernel tells once of what came (io/poller.h), and `more` remembers it until a
- * read has shown that the socket is empty: one that found nothing, or, of a byte stream, one that
- * found less than it had room for.  The latter shows nothing when the kernel told of an end or an
- * urgent byte (`marked`), which stand behind what a read brings and of which it does not tell again: then it is
- * read until nothing is there.  Nothing tells of descriptors that a Unix peer passes (unix(7)), which cut reads short,
+ * Edge-triggered: the kernel tells once of what came (io/poller.h), and `more` remembers it until
+ * a read has shown that the socket is empty: one that found nothing, or, of a byte stream, one
+ * that found less than it had room for.  The latter shows nothing when the kernel told of an end
+ * or an urgent byte (`marked`), which stand behind what a read brings and of which it does not
+ * tell again: then it is read until nothing is there.  Nothing tells of descriptors that a Unix
+ * peer passes (unix(7)), which cut reads short,
  * too: what it sent behind them is read when it sends more.
  *
- * The invariant, which all of it is about: whenever a callback has returned, a transport that wants
- * to read (or shakes hands) and has `more`, or bytes in OpenSSL, is on the loop's list of those that
- * have their turn next.  So a read that filled its memory, a peek, a callback that did not read, and reading that was
- * not wanted for a while need nothing else.  While it is not wanted, what the kernel tells is
- * remembered and nothing is done: no system call at either end.
+ * The invariant, which all of it is about: whenever a callback has returned, a transport that
+ * wants to read (or shakes hands) and has `more`, or bytes in OpenSSL, is on the loop's list of
+ * those that have their turn next.  So a read that filled its memory, a peek, a callback that did
+ * not read, and reading that was not wanted for a while need nothing else.  While it is not
+ * wanted, what the kernel tells is remembered and nothing is done: no system call at either end.
  *
  * Whether the kernel takes bytes again is asked for only while it has refused some, as it would
  * tell of each packet that a Unix peer takes.  After transport_close nothing is called up any more.
@@ -56,7 +57,10 @@ transport_kick(struct transport *t)
 	if (t->again != 0)
 		return;
 	t->again = poller_queue(loop_poller(t->loop), t);
-	/* Without memory the kernel is asked for an event, which comes at once unless it takes no bytes. */
+	/*
+	 * Without memory the kernel is asked for an event, which comes at once unless it takes no
+	 * bytes.
+	 */
 	if (t->again == 0)
 		transport_watch_out(t, true);
 }
@@ -68,8 +72,7 @@ transport_update(struct transport *t)
 		return;
 	if ((t->q != NULL) != t->out_told)
 		transport_watch_out(t, t->q != NULL);
-	if (t->err != 0 ||
-	    (!t->in_callback && transport_wants_read(t) && transport_has_more(t)))
+	if (t->err != 0 || (!t->in_callback && transport_wants_read(t) && transport_has_more(t)))
 		transport_kick(t);
 }
 
@@ -211,7 +214,8 @@ transport_on_events(void *arg, uint32_t events)
 		t->more = true;
 	}
 	/* What is on the list is read when its turn comes. */
-	transport_run(t, t->more && t->again == 0, (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0);
+	transport_run(
+	    t, t->more && t->again == 0, (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0);
 }
 
 void

@@ -10,7 +10,9 @@
 #include "io/sock.h"
 #include "io/transport_int.h"
 
-/* What sendfile's errno means: the file or its file system cannot do it, or the socket is broken. */
+/*
+ * What sendfile's errno means: the file or its file system cannot do it, or the socket is broken.
+ */
 static ssize_t
 transport_file_failed(struct transport *t, int err)
 {

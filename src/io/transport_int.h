@@ -7,10 +7,16 @@
 
 #include "io/transport.h"
 
-/* What is wanted, or what is left to read, may have changed: let the kernel, or the loop, come back for it. */
+/*
+ * What is wanted, or what is left to read, may have changed: let the kernel, or the loop, come
+ * back for it.
+ */
 void transport_update(struct transport *t);
 
-/* A turn of its own, whatever the kernel has: for what no event tells of, a break or bytes that OpenSSL holds. */
+/*
+ * A turn of its own, whatever the kernel has: for what no event tells of, a break or bytes that
+ * OpenSSL holds.
+ */
 void transport_kick(struct transport *t);
 
 /* Tell the owner, unless it knows already. */

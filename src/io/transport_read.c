@@ -147,7 +147,10 @@ transport_read_none(struct transport *t, ssize_t got, const char **why)
 	return got == 0 ? IO_EOF : IO_ERROR;
 }
 
-/* Of packets a read tells nothing of what is left.  Kept out of transport_read, whose way stays short. */
+/*
+ * Of packets a read tells nothing of what is left.  Kept out of transport_read, whose way stays
+ * short.
+ */
 __attribute__((noinline)) static enum io_status
 transport_read_packet(struct transport *t, void *p, size_t size, size_t *n, const char **why)
 {

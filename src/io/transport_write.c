@@ -41,8 +41,8 @@ transport_send_several(struct transport *t, const struct iovec *iov, int n, int 
 }
 
 /*
- * Nothing was sent, as errno tells: whether the kernel only takes none now.  When it has no memory the socket is not
- * full, and no event tells of more: one has to be asked for anew.
+ * Nothing was sent, as errno tells: whether the kernel only takes none now.  When it has no memory
+ * the socket is not full, and no event tells of more: one has to be asked for anew.
  */
 static bool
 transport_is_refusal(struct transport *t)
@@ -70,8 +70,8 @@ transport_send(struct transport *t, const struct iovec *iov, int n, int more)
 }
 
 /*
- * The kernel has refused bytes for the first time.  By default a Unix socket takes less than a read brings, and each time
- * the rest would have to wait; TCP finds its size by itself.
+ * The kernel has refused bytes for the first time.  By default a Unix socket takes less than a
+ * read brings, and each time the rest would have to wait; TCP finds its size by itself.
  */
 static bool
 transport_widen(struct transport *t)
@@ -102,8 +102,9 @@ transport_put_rest(struct transport *t, const struct iovec *iov, int n, ssize_t 
 
 		sent -= (ssize_t)skip;
 		if (skip < iov[i].iov_len &&
-		    outq_append(&t->q, loop_queued(t->loop), (const uint8_t *)iov[i].iov_base + skip,
-			iov[i].iov_len - skip, false) == -1) {
+		    outq_append(&t->q, loop_queued(t->loop),
+			(const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip,
+			false) == -1) {
 			transport_break(t, ENOMEM);
 			return -1;
 		}
@@ -114,7 +115,9 @@ transport_put_rest(struct transport *t, const struct iovec *iov, int n, ssize_t 
 	return 0;
 }
 
-/* Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once. */
+/*
+ * Put bytes on the wire behind those that wait.  more: 0, or MSG_MORE when a FIN follows at once.
+ */
 static inline int
 transport_put(struct transport *t, const struct iovec *iov, int n, int more)
 {
@@ -178,8 +181,7 @@ transport_put_tls(struct transport *t)
 static int
 transport_write_tls(struct transport *t, const struct iovec *iov, int n, int more)
 {
-	enum tls_status st =
-	    more != 0 ? tls_write_last(t->tls, iov, n) : tls_write(t->tls, iov, n);
+	enum tls_status st = more != 0 ? tls_write_last(t->tls, iov, n) : tls_write(t->tls, iov, n);
 
 	if (transport_put_out(t, more) == -1)
 		return -1;
@@ -214,8 +216,12 @@ transport_write_fin(struct transport *t, const struct iovec *iov, int n)
 	if (transport_write_more(t, iov, n, MSG_MORE) == -1)
 		return -1;
 	t->fin_wanted = true;
-	t->fin_sent = t->tls != NULL || t->q == NULL; /* of TLS: close_notify, see transport_on_writable */
-	/* By shutdown, not by close: that would send a reset, and nothing else, if something came meanwhile. */
+	/* of TLS: close_notify, see transport_on_writable */
+	t->fin_sent = t->tls != NULL || t->q == NULL;
+	/*
+	 * By shutdown, not by close: that would send a reset, and nothing else, if something came
+	 * meanwhile.
+	 */
 	if (t->q == NULL)
 		shutdown(t->fd, SHUT_WR);
 	return 0;
@@ -279,7 +285,10 @@ transport_flush_packets(struct transport *t)
 	return sent != -1;
 }
 
-/* Send from the queue until it is empty or the kernel takes no more; false when the connection broke. */
+/*
+ * Send from the queue until it is empty or the kernel takes no more; false when the connection
+ * broke.
+ */
 static bool
 transport_flush(struct transport *t)
 {

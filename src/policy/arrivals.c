@@ -1,9 +1,10 @@
 /*
  * Arrivals by client: a hash table of sets, a few ways each.  See arrivals.h.
  *
- * An entry is a tag of 63 bits and the time stamp of policy/rate.h; it is free when that lies in the past.  Tags and
- * places are multilinear hashes with keys of this process, so that nobody can choose addresses that meet; places are
- * stirred as well, since neighbouring addresses would crowd in a few sets with some of the keys.
+ * An entry is a tag of 63 bits and the time stamp of policy/rate.h; it is free when that lies in
+ * the past.  Tags and places are multilinear hashes with keys of this process, so that nobody can
+ * choose addresses that meet; places are stirred as well, since neighbouring addresses would crowd
+ * in a few sets with some of the keys.
  */
 #include <pthread.h>
 #include <string.h>
@@ -20,14 +21,14 @@
 #define NS_PER_MS 1000000
 
 struct arrivals_entry {
-	uint64_t tag;		/* 0: never used */
-	uint64_t through;	/* policy/rate.h */
-	uint64_t told_ms;	/* when ARRIVAL_PAST_FIRST was said */
+	uint64_t tag;	  /* 0: never used */
+	uint64_t through; /* policy/rate.h */
+	uint64_t told_ms; /* when ARRIVAL_PAST_FIRST was said */
 };
 
 struct arrivals {
-	pthread_mutex_t lock;	/* over the table */
-	struct arrivals_entry *v;	/* mapped */
+	pthread_mutex_t lock;	  /* over the table */
+	struct arrivals_entry *v; /* mapped */
 	uint64_t key[2][ARRIVALS_WORDS + 1];
 };
 
@@ -121,7 +122,8 @@ arrivals_judge(struct arrivals_entry *e, uint64_t rate, uint64_t now_ms)
 }
 
 enum arrival
-arrivals_add(struct arrivals *a, const char *listen, const uint8_t client[16], uint64_t rate, uint64_t now_ms)
+arrivals_add(struct arrivals *a, const char *listen, const uint8_t client[16], uint64_t rate,
+    uint64_t now_ms)
 {
 	uint32_t word[ARRIVALS_WORDS], h;
 	struct arrivals_entry *set;

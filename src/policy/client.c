@@ -21,8 +21,9 @@ client_is_trusted(const struct config_listen *l, const struct sockaddr *peer)
 static socklen_t
 client_copy(const struct sockaddr *sa, struct sockaddr_storage *out)
 {
-	socklen_t n = sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) :
-	    sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(sa_family_t);
+	socklen_t n = sa->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+	    : sa->sa_family == AF_INET6	       ? sizeof(struct sockaddr_in6)
+					       : sizeof(sa_family_t);
 
 	memset(out, 0, sizeof(*out));
 	memcpy(out, sa, n);
@@ -66,15 +67,16 @@ client_parse_node(struct span s, struct sockaddr_storage *out)
 		ip = (struct span){ s.p + 1, (size_t)(end - s.p) - 1 };
 		rest = (struct span){ end + 1, s.n - ip.n - 2 };
 		if (memchr(ip.p, ':', ip.n) == NULL)
-			return -1;		/* brackets are for IPv6 only */
+			return -1; /* brackets are for IPv6 only */
 	} else if (end != NULL && memchr(end + 1, ':', s.n - (size_t)(end + 1 - s.p)) == NULL) {
 		ip = (struct span){ s.p, (size_t)(end - s.p) };
 		rest = (struct span){ end, s.n - ip.n };
 		if (memchr(ip.p, '.', ip.n) == NULL)
 			return -1;
 	}
-	if (rest.n > 0 && (rest.p[0] != ':' ||
-	    num_parse_uint((struct span){ rest.p + 1, rest.n - 1 }, &port) == -1))
+	if (rest.n > 0 &&
+	    (rest.p[0] != ':' ||
+		num_parse_uint((struct span){ rest.p + 1, rest.n - 1 }, &port) == -1))
 		return -1;
 	return client_parse_ip(ip, port, out);
 }
@@ -89,7 +91,8 @@ client_forwarded_for(struct span element)
 	while (element.n > 0) {
 		/* A quoted string of ours never holds a semicolon that matters: nodes have none. */
 		semi = memchr(element.p, ';', element.n);
-		part = (struct span){ element.p, semi != NULL ? (size_t)(semi - element.p) : element.n };
+		part = (struct span){ element.p,
+			semi != NULL ? (size_t)(semi - element.p) : element.n };
 		element.p += part.n + (semi != NULL);
 		element.n -= part.n + (semi != NULL);
 		part = span_trim(part);
@@ -108,8 +111,8 @@ client_forwarded_for(struct span element)
 
 /* The chain of a field, from the client on; the last CLIENT_MAX_HOPS of it. */
 static size_t
-client_chain(const struct http_head *h, struct span name, bool forwarded,
-    struct span hop[CLIENT_MAX_HOPS])
+client_chain(
+    const struct http_head *h, struct span name, bool forwarded, struct span hop[CLIENT_MAX_HOPS])
 {
 	struct span list, item;
 	size_t n = 0;
@@ -128,8 +131,8 @@ client_chain(const struct http_head *h, struct span name, bool forwarded,
 }
 
 socklen_t
-client_find(const struct config_listen *l, const struct sockaddr *peer,
-    const struct http_head *h, struct sockaddr_storage *out)
+client_find(const struct config_listen *l, const struct sockaddr *peer, const struct http_head *h,
+    struct sockaddr_storage *out)
 {
 	struct span hop[CLIENT_MAX_HOPS];
 	struct sockaddr_storage ss;

@@ -14,9 +14,10 @@
 bool client_is_trusted(const struct config_listen *l, const struct sockaddr *peer);
 
 /*
- * The client of a request into *out (its length is returned).  If peer is not trusted it is the client itself.  Else the
- * right-most address of X-Forwarded-For that is not trusted; the left-most when all are; where there is no X-Forwarded-For,
- * the same by the for parameters of Forwarded (RFC 7239 4).  What is no address ("unknown", an obfuscated name, garbage) ends the
+ * The client of a request into *out (its length is returned).  If peer is not trusted it is the
+ * client itself.  Else the right-most address of X-Forwarded-For that is not trusted; the
+ * left-most when all are; where there is no X-Forwarded-For, the same by the for parameters of
+ * Forwarded (RFC 7239 4).  What is no address ("unknown", an obfuscated name, garbage) ends the
  * search: who is right of it stands for the client.  The port is 0 unless one was given.
  */
 socklen_t client_find(const struct config_listen *l, const struct sockaddr *peer,

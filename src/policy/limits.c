@@ -19,10 +19,10 @@ struct limits_entry {
 };
 
 struct limits {
-	pthread_mutex_t lock;		/* over all below */
-	struct limits_entry **bucket;	/* owned */
+	pthread_mutex_t lock;	      /* over all below */
+	struct limits_entry **bucket; /* owned */
 	size_t n_buckets, n;
-	uint64_t seed;			/* so that nobody can choose addresses that collide */
+	uint64_t seed; /* so that nobody can choose addresses that collide */
 };
 
 struct limits *

@@ -10,7 +10,8 @@ rate_time(uint64_t n, uint64_t rate)
 {
 	uint64_t seconds = n / rate, rest = n % rate;
 
-	rest = rate <= RATE_EXACT ? rest * RATE_SECOND_NS / rate : rest / (rate / RATE_SECOND_NS + 1);
+	rest =
+	    rate <= RATE_EXACT ? rest * RATE_SECOND_NS / rate : rest / (rate / RATE_SECOND_NS + 1);
 	return seconds >= RATE_EXACT ? UINT64_MAX : seconds * RATE_SECOND_NS + rest;
 }
 
@@ -39,7 +40,8 @@ rate_credit(uint64_t through, uint64_t now_ns, uint64_t rate)
 uint64_t
 rate_when(uint64_t through, uint64_t n, uint64_t rate)
 {
-	uint64_t time = rate_time(n, rate), needs = time < RATE_SECOND_NS ? RATE_SECOND_NS - time : 0;
+	uint64_t time = rate_time(n, rate),
+		 needs = time < RATE_SECOND_NS ? RATE_SECOND_NS - time : 0;
 
 	return through > needs ? through - needs : 0;
 }

@@ -45,7 +45,10 @@ route_skip_prefix(const char *prefix, struct span path)
 	return at;
 }
 
-/* The same, where a slash that is escaped, or a backslash, is one to whoever decodes before looking for segments. */
+/*
+ * The same, where a slash that is escaped, or a backslash, is one to whoever decodes before
+ * looking for segments.
+ */
 static unsigned char
 route_next_or_slash(struct span path, size_t *used)
 {
@@ -59,7 +62,10 @@ route_next_or_slash(struct span path, size_t *used)
 	return c == '\\' ? '/' : c;
 }
 
-/* Whether there may be such a segment: most paths have no escape, and no dot where a segment begins. */
+/*
+ * Whether there may be such a segment: most paths have no escape, and no dot where a segment
+ * begins.
+ */
 static bool
 route_may_have_dot_segment(struct span path)
 {
@@ -73,7 +79,10 @@ route_may_have_dot_segment(struct span path)
 	return false;
 }
 
-/* A segment that is "." or "..", escaped or not: whether it leads elsewhere is not the same to every application. */
+/*
+ * A segment that is "." or "..", escaped or not: whether it leads elsewhere is not the same to
+ * every application.
+ */
 static bool
 route_has_dot_segment(struct span path)
 {

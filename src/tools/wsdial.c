@@ -1,9 +1,9 @@
 /*
  * wsdial(1): a WebSocket client for people and scripts.
  *
- * main reads the options, makes what all connections share, and runs one of the modes (wsdial_talk,
- * wsdial_ping, wsdial_load) on one loop.  A WebSocket is a wsdial_session, or a wsdial_load_ws where
- * many have to be cheap; both share codec/, io/ and http/ with the daemon.
+ * main reads the options, makes what all connections share, and runs one of the modes
+ * (wsdial_talk, wsdial_ping, wsdial_load) on one loop.  A WebSocket is a wsdial_session, or a
+ * wsdial_load_ws where many have to be cheap; both share codec/, io/ and http/ with the daemon.
  */
 #include <sys/socket.h>
 

@@ -60,7 +60,9 @@ static BIO_METHOD *method;
 static struct pair *dead;
 static uint8_t scratch[BENCH_SCRATCH];
 
-/* TLS, within one call: whose bytes are read, whether there are more, what is sealed and not sent. */
+/*
+ * TLS, within one call: whose bytes are read, whether there are more, what is sealed and not sent.
+ */
 static struct side *reader;
 static bool drained, reader_eof;
 static uint8_t raw_out[RAW_SIZE];

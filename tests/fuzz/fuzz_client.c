@@ -1,6 +1,7 @@
 /*
- * The client behind proxies: the fields of others.  Oracle: the answer is either the peer itself or an address that stands in
- * the field, and never changes when text is put in front of an untrusted hop.
+ * The client behind proxies: the fields of others.  Oracle: the answer is either the peer itself
+ * or an address that stands in the field, and never changes when text is put in front of an
+ * untrusted hop.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -34,7 +35,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text + 9, data, size);
 		h->field[0].value = (struct span){ text, size + 9 };
 		client_find(&l, (const struct sockaddr *)&peer, h, &two);
-		/* A quote in front may join what stood apart; without one nothing in front matters. */
+		/*
+		 * A quote in front may join what stood apart; without one nothing in front
+		 * matters.
+		 */
 		if (memchr(data, '"', size) == NULL && memcmp(&one, &two, sizeof(one)) != 0)
 			abort();
 	}

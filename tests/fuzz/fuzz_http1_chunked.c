@@ -1,9 +1,9 @@
 /*
- * Fuzzes src/codec/http1_chunked.c.  Input: 1 byte for the cuts, then a
- * chunked body and what follows it.  Oracles: whole, cut and byte by byte give
- * the same; it ends well where, and only where, a naive decoder that has all
- * bytes before it says so, with the same payload, the same trailers and the same end; the trailers that
- * are taken apart are those lines but the forbidden ones; gathered in place all is the same.
+ * Fuzzes src/codec/http1_chunked.c.  Input: 1 byte for the cuts, then a chunked body and what
+ * follows it.  Oracles: whole, cut and byte by byte give the same; it ends well where, and only
+ * where, a naive decoder that has all bytes before it says so, with the same payload, the same
+ * trailers and the same end; the trailers that are taken apart are those lines but the forbidden
+ * ones; gathered in place all is the same.
  */
 #include <strings.h>
 
@@ -19,8 +19,7 @@ struct chunked_run {
 
 /* The piece is writable. */
 static enum http1_chunk
-chunked_gather(
-    struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data)
+chunked_gather(struct http1_chunked *c, const char *p, size_t n, size_t *used, struct span *data)
 {
 	return http1_chunked_gather(c, (char *)(uintptr_t)p, n, used, data);
 }
@@ -41,13 +40,13 @@ chunked_run(
 		struct span data;
 
 		do {
-			run->result =
-			    (gather ? chunked_gather : http1_chunked_feed)(&c, piece + at, k - at, &used, &data);
+			run->result = (gather ? chunked_gather : http1_chunked_feed)(
+			    &c, piece + at, k - at, &used, &data);
 			ORACLE(used <= k - at);
 			at += used;
 			if (run->result == HTTP1_CHUNK_DATA) {
-				ORACLE(data.n > 0 && data.n <= used && data.p >= piece + at - used &&
-				    data.p + data.n <= piece + at);
+				ORACLE(data.n > 0 && data.n <= used &&
+				    data.p >= piece + at - used && data.p + data.n <= piece + at);
 				ORACLE(gather || data.p + data.n == piece + at);
 				memcpy(run->payload + run->n, data.p, data.n);
 				run->n += data.n;

@@ -1,6 +1,6 @@
 /*
- * PROXY headers as they come from a socket.  Oracle: however the bytes are split, the outcome is the
- * same; nothing behind the header is taken; bytes that follow change nothing; and what was
+ * PROXY headers as they come from a socket.  Oracle: however the bytes are split, the outcome is
+ * the same; nothing behind the header is taken; bytes that follow change nothing; and what was
  * understood says the same when it is built anew, in both versions.
  */
 #include <stdlib.h>
@@ -42,8 +42,11 @@ static void
 check_rebuilt(const struct proxy_header *h, size_t (*build)(const struct proxy_facts *, uint8_t *))
 {
 	uint8_t out[PROXY_HEADER_BUILD_MAX + 1];
-	struct proxy_facts f = { .src = &h->src.sa, .dst = &h->dst.sa, .tls = "TLSv1.3",
-		.alpn = "h2", .authority = SPAN_LIT("host") };
+	struct proxy_facts f = { .src = &h->src.sa,
+		.dst = &h->dst.sa,
+		.tls = "TLSv1.3",
+		.alpn = "h2",
+		.authority = SPAN_LIT("host") };
 	struct proxy_header again;
 	size_t used, n = build(&f, out);
 

@@ -3,11 +3,11 @@
  * (bits 0 masked, 1 check_utf8, 2 allow_rsv1, 3 a limit of 100 bytes, 4
  * inflated), 1 for the cuts, 1 for the allocation that fails, then frames.
  *
- * What comes out is written as a string of bytes in which runs of payload are
- * joined.  Oracles: the same bytes whole, cut and byte by byte give the same;
- * and so does a naive decoder below, which has all of the stream before it.
- * With an allocation failing it is a prefix of that.  And ws_whole.c takes those messages that the reader
- * gives as one frame of which all is there, and no others.
+ * What comes out is written as a string of bytes in which runs of payload are joined.  Oracles:
+ * the same bytes whole, cut and byte by byte give the same; and so does a naive decoder below,
+ * which has all of the stream before it.  With an allocation failing it is a prefix of that.  And
+ * ws_whole.c takes those messages that the reader gives as one frame of which all is there, and no
+ * others.
  */
 #include "codec/ws_msg.h"
 
@@ -238,8 +238,8 @@ naive_frame(struct naive *d, const uint8_t *p, size_t n)
 	if (bad == 0 && n < header)
 		return 0;
 	if (bad == 0 && op <= 2) {
-		bool counted = !d->rules->inflated ||
-		    !(op == 0 ? d->compressed : (p[0] & 0x40) != 0);
+		bool counted =
+		    !d->rules->inflated || !(op == 0 ? d->compressed : (p[0] & 0x40) != 0);
 
 		d->announced = (op == 0 ? d->announced : 0) + length;
 		if (d->rules->max_message != 0 && counted &&

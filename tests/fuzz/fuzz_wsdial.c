@@ -1,14 +1,18 @@
 /*
- * Fuzzes what wsdial takes from a server: the answer to its handshake over HTTP/1.1 and HTTP/2, frames, messages, compressed
- * ones too, and what -v shows of them.  The session is a whole one, on a socket to a server that the target plays.
+ * Fuzzes what wsdial takes from a server: the answer to its handshake over HTTP/1.1 and HTTP/2,
+ * frames, messages, compressed ones too, and what -v shows of them.  The session is a whole one,
+ * on a socket to a server that the target plays.
  *
- * Input: a byte of flags (see below), a seed for the pieces, then what the server says.  With HANDSHAKE the target answers
- * the handshake well and the input is what comes behind it, framed as HTTP/2 asks for.  Else it is all that the server says,
- * but for HTTP/2's SETTINGS; "@@@@" stands for the value of Sec-WebSocket-Accept.
+ * Input: a byte of flags (see below), a seed for the pieces, then what the server says.  With
+ * HANDSHAKE the target answers
+ * the handshake well and the input is what comes behind it, framed as HTTP/2 asks for.  Else it is
+ * all that the server says, but for HTTP/2's SETTINGS; "@@@@" stands for the value of
+ * Sec-WebSocket-Accept.
  *
- * Oracles: `over` comes exactly once and nothing behind it; texts are UTF-8; what wsdial sends are whole, masked frames and
- * nothing behind a Close; what -v writes has no byte that steers a terminal; and all that comes up is the same however it
- * is cut, and, with HANDSHAKE, whichever HTTP carries it.
+ * Oracles: `over` comes exactly once and nothing behind it; texts are UTF-8; what wsdial sends are
+ * whole, masked frames and
+ * nothing behind a Close; what -v writes has no byte that steers a terminal; and all that comes up
+ * is the same however it is cut, and, with HANDSHAKE, whichever HTTP carries it.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>

@@ -1,15 +1,18 @@
 /*
  * replay_main: runs a fuzz target without a fuzzer.
  *
- * replay_NAME FILE|FOLDER... gives each file (each file below a folder) to LLVMFuzzerTestOneInput, then a bounded number of
- * mutations of it. The mutations are seeded by the bytes of the file alone, so that every run on every machine does the
- * same and a failure can be repeated. MUTATIONS in the environment sets how many there are for each file. Each input
- * lies in a heap block of exactly its size, so that the address sanitizer sees one byte too many being read.
+ * replay_NAME FILE|FOLDER... gives each file (each file below a folder) to LLVMFuzzerTestOneInput,
+ * then a bounded number of mutations of it. The mutations are seeded by the bytes of the file
+ * alone, so that every run on every machine does the same and a failure can be repeated. MUTATIONS
+ * in the environment sets how many there are for each file. Each input lies in a heap block of
+ * exactly its size, so that the address sanitizer sees one byte too many being read.
  *
- * When the target dies or hangs, the file and the number of the mutation are said, and the input is written to the file that
- * CRASH_FILE in the environment names: `replay_NAME THAT_FILE` with MUTATIONS=0 repeats it.
+ * When the target dies or hangs, the file and the number of the mutation are said, and the input
+ * is written to the file that CRASH_FILE in the environment names: `replay_NAME THAT_FILE` with
+ * MUTATIONS=0 repeats it.
  *
- * Called by tests/run-all. Single-threaded; state is global because the signal handler has no other way to it.
+ * Called by tests/run-all. Single-threaded; state is global because the signal handler has no
+ * other way to it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -102,7 +105,10 @@ replay_seed(const uint8_t *data, size_t size)
 	return h ? h : 1;
 }
 
-/* Changes the size bytes at data in one place; there is room for `room` bytes. Returns the new size. */
+/*
+ * Changes the size bytes at data in one place; there is room for `room` bytes. Returns the new
+ * size.
+ */
 static size_t
 replay_mutate_once(uint64_t *state, uint8_t *data, size_t size, size_t room)
 {

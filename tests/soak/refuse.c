@@ -1,8 +1,9 @@
 /*
- * Makes allocations of a program fail at random, as a machine without memory would: preloaded before the daemon by the
- * soak.  The first eight bytes of the file that SOAK_REFUSE names are how many in a million fail now; the next eight
- * count those that did.  The program, OpenSSL, nghttp2, zlib and libevent all get their share; the C library's own
- * needs (threads, look-ups of names) are left alone, as they go other ways.  What is not refused goes to the next in the
+ * Makes allocations of a program fail at random, as a machine without memory would: preloaded
+ * before the daemon by the soak.  The first eight bytes of the file that SOAK_REFUSE names are how
+ * many in a million fail now; the next eight count those that did.  The program, OpenSSL, nghttp2,
+ * zlib and libevent all get their share; the C library's own needs (threads, look-ups of names)
+ * are left alone, as they go other ways.  What is not refused goes to the next in the
  * line: the C library, or a sanitizer.
  */
 #include <sys/mman.h>
@@ -44,7 +45,8 @@ refuse_now(void)
 	static _Thread_local uint32_t x = 2463534242u;
 	uint64_t rate;
 
-	if (refuse == NULL || (rate = atomic_load_explicit(&refuse->rate, memory_order_relaxed)) == 0)
+	if (refuse == NULL ||
+	    (rate = atomic_load_explicit(&refuse->rate, memory_order_relaxed)) == 0)
 		return 0;
 	x ^= x << 13;
 	x ^= x >> 17;

@@ -50,8 +50,8 @@ END_TEST
 START_TEST(accept_addresses)
 {
 	ACCEPT(config_accept_admin, "unix:/a", "127.0.0.1:0", "[::1]:1", "localhost:1");
-	REFUSE(config_accept_admin, "systemd:a", "/run/a", "127.0.0.1", "unix:@a", "*:1", "10.0.0.1:1",
-	    "a.example:1");
+	REFUSE(config_accept_admin, "systemd:a", "/run/a", "127.0.0.1", "unix:@a", "*:1",
+	    "10.0.0.1:1", "a.example:1");
 	ACCEPT(config_accept_listen, "unix:/a", "systemd:a", "*:0", "[::1]:80", "a.example:65535");
 	REFUSE(config_accept_listen, "a", "*", ":80", "[::1]", "a:65536", "unix:");
 	ACCEPT(config_accept_backend, "unix:/a", "unix:@a", "a.example:80", "[::1]:80");

@@ -499,7 +499,8 @@ START_TEST(addr_client_net_is_a_64_of_ipv6)
 
 		addr_client_net((struct sockaddr *)&one, a);
 		addr_client_net((struct sockaddr *)&other, b);
-		ck_assert_msg((memcmp(a, b, 16) == 0) == rows[i].same, "%s and %s", rows[i].a, rows[i].b);
+		ck_assert_msg(
+		    (memcmp(a, b, 16) == 0) == rows[i].same, "%s and %s", rows[i].a, rows[i].b);
 	}
 }
 END_TEST

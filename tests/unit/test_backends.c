@@ -274,7 +274,10 @@ START_TEST(backends_rests_after_max_fails_in_a_row)
 	ck_assert_uint_eq(logged("backend=app address=unix:/a is down: no luck (3 in a row)"), 1);
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(visit(NOW + 9999, BACKENDS_OK), 1);
-	/* More failures, of connections that were under way: nothing new, but the rest begins anew. */
+	/*
+	 * More failures, of connections that were under way: nothing new, but the rest begins
+	 * anew.
+	 */
 	fail_at(0, 3, BACKENDS_TIMED_OUT, NOW + 5000);
 	ck_assert_int_eq(visit(NOW + 14999, BACKENDS_OK), 1);
 	ck_assert_uint_eq(logged("is down"), 1);

@@ -293,8 +293,10 @@ START_TEST(check_warns_of_what_has_no_effect)
 		{ "[route a]\nPath=/\nAction=echo\nRateAction=close\n",
 		    "warning: F:4: [route a] RateAction has no effect: neither MessageRate nor ByteRate "
 		    "is set\n" },
-		{ "[websocket]\nMessageRate=5\n[route a]\nPath=/\nAction=echo\nRateAction=close\n", "" },
-		{ "[websocket]\nRateAction=close\n[route a]\nPath=/\nAction=echo\nByteRate=1K\n", "" },
+		{ "[websocket]\nMessageRate=5\n[route a]\nPath=/\nAction=echo\nRateAction=close\n",
+		    "" },
+		{ "[websocket]\nRateAction=close\n[route a]\nPath=/\nAction=echo\nByteRate=1K\n",
+		    "" },
 		{ "[websocket]\nAllowedOrigins=wss://a.example\n  https://a.example WS://b.example\n",
 		    "warning: F:2: [websocket] AllowedOrigins=wss://a.example: browsers send the "
 		    "origin of the page, which begins with http:// or https://\n"
@@ -315,8 +317,9 @@ START_TEST(check_where_a_value_stands)
 	char text[512], small[4];
 
 	unit_config_init(&u);
-	unit_config_write(u.path, SPAN_LIT("[listen a]\nAddress=*:1\nAddress=*:2\n  *:3\n[server]\nUser=x\n"
-			      "[route r]\nPath=/\nAction=echo\n"));
+	unit_config_write(u.path,
+	    SPAN_LIT("[listen a]\nAddress=*:1\nAddress=*:2\n  *:3\n[server]\nUser=x\n"
+		     "[route r]\nPath=/\nAction=echo\n"));
 	unit_config_load(&u, &set, 1);
 	ck_assert_ptr_nonnull(u.c);
 	s = u.c->listen[0].section;

@@ -7,7 +7,7 @@
 
 struct row {
 	const char *peer;
-	const char *name, *value;	/* a field of the request; NULL: none */
+	const char *name, *value; /* a field of the request; NULL: none */
 	const char *name2, *value2;
 	const char *client;
 };
@@ -16,13 +16,13 @@ struct row {
 
 static const struct row rows[] = {
 	{ "192.0.2.9", NULL, NULL, NULL, NULL, "192.0.2.9" },
-	{ "192.0.2.9", XFF, "198.51.100.1", NULL, NULL, "192.0.2.9" },	/* not trusted: a spoof */
+	{ "192.0.2.9", XFF, "198.51.100.1", NULL, NULL, "192.0.2.9" }, /* not trusted: a spoof */
 	{ "10.0.0.1", NULL, NULL, NULL, NULL, "10.0.0.1" },
 	{ "10.0.0.1", XFF, "198.51.100.1", NULL, NULL, "198.51.100.1" },
 	{ "10.0.0.1", XFF, "6.6.6.6, 198.51.100.1", NULL, NULL, "198.51.100.1" },
 	{ "10.0.0.1", XFF, "6.6.6.6, 198.51.100.1, 10.2.3.4,10.0.0.7", NULL, NULL, "198.51.100.1" },
 	{ "10.0.0.1", XFF, "198.51.100.1", XFF, "10.0.0.7", "198.51.100.1" },
-	{ "10.0.0.1", XFF, "10.0.0.9, 10.0.0.8", NULL, NULL, "10.0.0.9" },	/* all trusted */
+	{ "10.0.0.1", XFF, "10.0.0.9, 10.0.0.8", NULL, NULL, "10.0.0.9" }, /* all trusted */
 	{ "10.0.0.1", XFF, "198.51.100.1, unknown, 10.0.0.8", NULL, NULL, "10.0.0.8" },
 	{ "10.0.0.1", XFF, "garbage", NULL, NULL, "10.0.0.1" },
 	{ "10.0.0.1", XFF, "", NULL, NULL, "10.0.0.1" },
@@ -33,8 +33,9 @@ static const struct row rows[] = {
 	{ "10.0.0.1", XFF, "198.51.100.1:99999", NULL, NULL, "10.0.0.1" },
 	{ "2001:db8:1::5", XFF, "198.51.100.1", NULL, NULL, "198.51.100.1" },
 	{ "10.0.0.1", "Forwarded", "for=198.51.100.1;proto=https", NULL, NULL, "198.51.100.1" },
-	{ "10.0.0.1", "Forwarded", "for=6.6.6.6, proto=http; For=\"[2001:db8::7]:80\" , for=10.9.9.9",
-	    NULL, NULL, "2001:db8::7" },
+	{ "10.0.0.1", "Forwarded",
+	    "for=6.6.6.6, proto=http; For=\"[2001:db8::7]:80\" , for=10.9.9.9", NULL, NULL,
+	    "2001:db8::7" },
 	{ "10.0.0.1", "Forwarded", "for=_hidden", NULL, NULL, "10.0.0.1" },
 	{ "10.0.0.1", "Forwarded", "proto=https", NULL, NULL, "10.0.0.1" },
 	{ "10.0.0.1", "Forwarded", "for=6.6.6.6", XFF, "198.51.100.1", "198.51.100.1" },
@@ -53,7 +54,8 @@ START_TEST(client_is_the_right_most_that_is_not_trusted)
 	struct sockaddr_storage peer, out;
 	char text[64];
 
-	unit_config_good(&uc, "[listen t]\nAddress=127.0.0.1:1\n"
+	unit_config_good(&uc,
+	    "[listen t]\nAddress=127.0.0.1:1\n"
 	    "TrustedProxies=10.0.0.0/8 2001:db8:1::/48\n");
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		const struct row *r = &rows[i];
@@ -65,14 +67,15 @@ START_TEST(client_is_the_right_most_that_is_not_trusted)
 				l = &uc.c->listen[k];
 		ck_assert_ptr_nonnull(l);
 		if (r->name != NULL)
-			h.field[h.n_fields++] = (struct http_field){ span_from_str(r->name),
-				span_from_str(r->value) };
+			h.field[h.n_fields++] =
+			    (struct http_field){ span_from_str(r->name), span_from_str(r->value) };
 		if (r->name2 != NULL)
 			h.field[h.n_fields++] = (struct http_field){ span_from_str(r->name2),
 				span_from_str(r->value2) };
 		parse(r->peer, &peer);
 		client_find(l, (const struct sockaddr *)&peer, &h, &out);
-		addr_format_sa((const struct sockaddr *)&out, sizeof(out), false, text, sizeof(text));
+		addr_format_sa(
+		    (const struct sockaddr *)&out, sizeof(out), false, text, sizeof(text));
 		if (strcmp(text, r->client) != 0)
 			ck_abort_msg("row %zu: %s, not %s", i, text, r->client);
 	}
@@ -82,8 +85,9 @@ END_TEST
 
 START_TEST(client_node_refuses_what_is_no_address)
 {
-	static const char *const bad[] = { "", "unknown", "_x", "[", "[]", "[::1", "1.2.3", "1.2.3.4:", "1.2.3.4:x",
-		"::1:99999999999999999999999999999999999999999", "[::1]x", "host.example", "1.2.3.4 5", ":" };
+	static const char *const bad[] = { "", "unknown", "_x", "[", "[]", "[::1", "1.2.3",
+		"1.2.3.4:", "1.2.3.4:x", "::1:99999999999999999999999999999999999999999", "[::1]x",
+		"host.example", "1.2.3.4 5", ":" };
 	struct sockaddr_storage ss;
 
 	for (size_t i = 0; i < UNIT_COUNT(bad); i++)

@@ -110,7 +110,8 @@ START_TEST(counters_are_summed_over_all_threads)
 	for (unsigned w = 0; w < WORKERS; w++)
 		counter_add(&of_route(&s, 0, w)->bytes[COUNTERS_IN], 10 + w);
 	counter_add(&of_route(&s, 0, counters_main(cs))->bytes[COUNTERS_IN], 100);
-	counter_add(&((struct route_counters *)counters_block(counters_no_route(cs), 1))->bytes[0], 7);
+	counter_add(
+	    &((struct route_counters *)counters_block(counters_no_route(cs), 1))->bytes[0], 7);
 	ck_assert_uint_eq(told("a"), 121);
 	ck_assert_uint_eq(told("b"), 0);
 	ck_assert_uint_eq(told(""), 7);
@@ -128,8 +129,10 @@ START_TEST(counters_of_a_thread_share_no_cache_line)
 	for (unsigned w = 0; w <= counters_main(cs); w++) {
 		ck_assert_uint_eq((uintptr_t)of_route(&s, 0, w) % 64, 0);
 		memset(of_route(&s, 0, w), 0x55, sizeof(struct route_counters));
-		memset(counters_block(s.backend.counters, w), 0x55, sizeof(struct backend_counters));
-		memset(counters_block(s.listen.counters, w), 0x55, sizeof(struct listener_counters));
+		memset(
+		    counters_block(s.backend.counters, w), 0x55, sizeof(struct backend_counters));
+		memset(
+		    counters_block(s.listen.counters, w), 0x55, sizeof(struct listener_counters));
 	}
 	ck_assert_uint_ge(s.backend.counters->stride, sizeof(struct backend_counters));
 	snapshot_drop(&s);
@@ -170,7 +173,8 @@ START_TEST(counters_of_different_kinds_are_apart)
 	snapshot_attach(&s, 1, names);
 	ck_assert_ptr_ne(s.route[0].counters, s.backend.counters);
 	ck_assert_ptr_ne(s.backend.counters, s.listen.counters);
-	counter_add(&((struct listener_counters *)counters_block(s.listen.counters, 0))->accepted, 3);
+	counter_add(
+	    &((struct listener_counters *)counters_block(s.listen.counters, 0))->accepted, 3);
 	ck_assert_int_eq(counters_read(cs, COUNTERS_LISTENER, &t), 0);
 	ck_assert_uint_eq(t.n, 1);
 	ck_assert_uint_eq(counter_get(&((struct listener_counters *)t.sums)->accepted), 3);
@@ -352,9 +356,9 @@ START_TEST(counters_of_each_status_have_a_text)
 	}
 	/* what the gateway itself answers is told apart */
 	for (const char *const *p = (const char *const[]){ "101", "200", "206", "301", "304", "400",
-		     "403", "404", "405", "408", "412", "414", "416", "426", "429", "431", "500",
-		     "501", "502", "503", "504", "505", NULL };
-		*p != NULL; p++)
+		 "403", "404", "405", "408", "412", "414", "416", "426", "429", "431", "500", "501",
+		 "502", "503", "504", "505", NULL };
+	     *p != NULL; p++)
 		ck_assert_str_eq(counters_status_str(counters_status((unsigned)atoi(*p))), *p);
 }
 END_TEST

@@ -1,5 +1,6 @@
 /*
- * Unit tests of src/http/h1_client.[ch]: the request, the 101 that answers it, and no memory for either.
+ * Unit tests of src/http/h1_client.[ch]: the request, the 101 that answers it, and no memory for
+ * either.
  */
 #include "base/mem.h"
 #include "unit_h1_client.h"

@@ -1,5 +1,6 @@
 /*
- * Unit tests of src/http/h1_client.[ch]: other answers and their bodies, how they end, and how long they may take.
+ * Unit tests of src/http/h1_client.[ch]: other answers and their bodies, how they end, and how
+ * long they may take.
  */
 #include "unit_h1_client.h"
 

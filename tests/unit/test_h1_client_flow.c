@@ -80,7 +80,10 @@ START_TEST(h1_client_forgets_kept_bytes_of_a_closed_stream)
 }
 END_TEST
 
-/* Each run of a body (here a chunk: no more is asked for) holds; each release brings the next, and the end after the last. */
+/*
+ * Each run of a body (here a chunk: no more is asked for) holds; each release brings the next, and
+ * the end after the last.
+ */
 START_TEST(h1_client_holds_within_a_body)
 {
 	static const char chunked[] = "HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,5 +1,6 @@
 /*
- * Unit tests of src/http/h1_client_request.c: the request's body, and what is left of a connection behind a response.
+ * Unit tests of src/http/h1_client_request.c: the request's body, and what is left of a connection
+ * behind a response.
  *
  * One end of a socket pair is the connection's, the other is the backend that the case plays.
  */

@@ -1,5 +1,6 @@
 /*
- * Unit tests of src/http/h1_pool.[ch]: connections get in by an exchange that is over, the backend's ends are the case's.
+ * Unit tests of src/http/h1_pool.[ch]: connections get in by an exchange that is over, the
+ * backend's ends are the case's.
  */
 #include "http/h1_pool.h"
 

@@ -63,7 +63,10 @@ START_TEST(http_is_token_and_field_value_judge_every_byte)
 }
 END_TEST
 
-/* Eight bytes are looked at together: each byte at each place, among bytes at the edges of the class. */
+/*
+ * Eight bytes are looked at together: each byte at each place, among bytes at the edges of the
+ * class.
+ */
 START_TEST(http_value_run_ends_at_the_first_byte_that_is_none)
 {
 	static const char around[] = { 'a', '\t', ' ', '~', (char)0x80, (char)0xff };

@@ -7,7 +7,10 @@
 #include "base/mem.h"
 #include "unit_listener.h"
 
-/* Somebody puts a link to this file in place of the path as soon as that is bound; NULL: nobody does. */
+/*
+ * Somebody puts a link to this file in place of the path as soon as that is bound; NULL: nobody
+ * does.
+ */
 static const char *bind_linked_to;
 
 /* In place of libc's: the program's own definition comes first at link time. */

@@ -306,8 +306,8 @@ START_TEST(load_finds_the_admin_address_whatever_else_is_wrong)
 		u.log.n = 0;
 		ck_assert_int_eq(config_find_admin(u.path, &out, unit_config_report, &u),
 		    rows[i].says[0] == '\0' ? 0 : -1);
-		ck_assert_msg(strncmp(unit_config_log(&u), rows[i].says, strlen(rows[i].says)) == 0, "%s",
-		    unit_config_log(&u));
+		ck_assert_msg(strncmp(unit_config_log(&u), rows[i].says, strlen(rows[i].says)) == 0,
+		    "%s", unit_config_log(&u));
 		ck_assert_msg((out == NULL) == (rows[i].address == NULL), "%zu", i);
 		if (out != NULL)
 			ck_assert_str_eq(out, rows[i].address);

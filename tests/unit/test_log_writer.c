@@ -1,6 +1,6 @@
 /*
- * Unit tests of src/base/log_writer.c and log_limit.c: the thread that writes, so that nobody else waits, and messages
- * that are limited because peers can cause them.
+ * Unit tests of src/base/log_writer.c and log_limit.c: the thread that writes, so that nobody else
+ * waits, and messages that are limited because peers can cause them.
  */
 #include <poll.h>
 
@@ -70,7 +70,10 @@ START_TEST(log_writer_writes_all_lines_in_their_order)
 }
 END_TEST
 
-/* The point of it: a pipe that nobody reads costs who logs no time, and an end no more than a second. */
+/*
+ * The point of it: a pipe that nobody reads costs who logs no time, and an end no more than a
+ * second.
+ */
 START_TEST(log_writer_makes_nobody_wait_for_a_full_pipe)
 {
 	int fd = log_catch_pipe();
@@ -144,8 +147,9 @@ START_TEST(log_writer_tells_of_a_full_disk_once)
 		log_raw(lines, "line", 4);
 	while (log_lost(lines) < 100)
 		ck_assert_uint_lt(clock_mono_ms(), end);
-	log_wait_file(log_path, "error: while writing the access log /dev/full: No space left on device; lines "
-				"are lost until it can be written again\n");
+	log_wait_file(log_path,
+	    "error: while writing the access log /dev/full: No space left on device; lines "
+	    "are lost until it can be written again\n");
 	/* it goes on, elsewhere */
 	ck_assert_int_eq(log_set_target(lines, "off"), 0);
 	ck_assert_int_eq(log_set_target(lines, log_path), 0);
@@ -162,7 +166,8 @@ START_TEST(log_writer_tells_of_a_full_disk_once)
 	ck_assert_int_eq(poll(&pfd, 1, 20000), 1);
 	log_free(log);
 	ck_assert_uint_eq(log_drain(fd, last, sizeof(last)), 1);
-	ck_assert_ptr_nonnull(strstr(last, "error: while writing the log /dev/full: No space left on device"));
+	ck_assert_ptr_nonnull(
+	    strstr(last, "error: while writing the log /dev/full: No space left on device"));
 	close(fd);
 }
 END_TEST
@@ -269,8 +274,12 @@ START_TEST(log_peer_limits_messages_of_a_kind)
 	log_free(log);
 	text = log_read_file(log_path);
 	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-		told += strstr(line, "info: 980 more messages like this were suppressed: kind a 999") != NULL;
-		told += strstr(line, "warning: 980 more messages like this were suppressed: kind b 999") != NULL;
+		told +=
+		    strstr(line, "info: 980 more messages like this were suppressed: kind a 999") !=
+		    NULL;
+		told +=
+		    strstr(line,
+			"warning: 980 more messages like this were suppressed: kind b 999") != NULL;
 		a += strstr(line, "info: kind a") != NULL;
 		b += strstr(line, "warning: kind b") != NULL;
 		other += strstr(line, "administrator") != NULL;
@@ -313,15 +322,18 @@ START_TEST(log_limit_begins_anew_with_each_interval)
 		uint64_t now = 1000 + round * LOG_LIMIT_MS;
 
 		for (int i = 0; i < LOG_LIMIT_BURST; i++) {
-			ck_assert(log_limit_take(&l, kinds[0], LOG_L_INFO, now + (uint64_t)i, &due));
+			ck_assert(
+			    log_limit_take(&l, kinds[0], LOG_L_INFO, now + (uint64_t)i, &due));
 			ck_assert(i > 0 || (due != NULL) == (round > 0));
 			if (due == NULL)
 				continue;
 			said = log_limit_tell(&l, due, text, sizeof(text));
-			ck_assert(span_eq(said, SPAN_LIT("2 more messages like this were suppressed: so\"")));
+			ck_assert(span_eq(
+			    said, SPAN_LIT("2 more messages like this were suppressed: so\"")));
 		}
 		for (int i = 0; i < 2; i++) {
-			ck_assert(!log_limit_take(&l, kinds[0], LOG_L_INFO, now + LOG_LIMIT_MS - 1, &due));
+			ck_assert(!log_limit_take(
+			    &l, kinds[0], LOG_L_INFO, now + LOG_LIMIT_MS - 1, &due));
 			ck_assert_ptr_null(due);
 			log_limit_suppress(&l, kinds[0], SPAN_LIT("so\""));
 		}
@@ -347,13 +359,11 @@ main(void)
 {
 	const TTest *const cases[] = { log_writer_writes_all_lines_in_their_order,
 		log_writer_makes_nobody_wait_for_a_full_pipe,
-		log_writer_survives_a_reader_that_left,
-		log_writer_tells_of_a_full_disk_once,
-		log_writer_makes_a_removed_file_anew,
-		log_writer_start_survives_without_memory, log_writer_is_made_when_it_is_needed,
+		log_writer_survives_a_reader_that_left, log_writer_tells_of_a_full_disk_once,
+		log_writer_makes_a_removed_file_anew, log_writer_start_survives_without_memory,
+		log_writer_is_made_when_it_is_needed,
 		log_writer_without_it_a_removed_file_is_made_anew,
-		log_peer_limits_messages_of_a_kind,
-		log_peer_is_not_limited_at_debug,
+		log_peer_limits_messages_of_a_kind, log_peer_is_not_limited_at_debug,
 		log_limit_begins_anew_with_each_interval };
 
 	return unit_run_with("log_writer", cases, UNIT_COUNT(cases), log_setup, log_teardown);

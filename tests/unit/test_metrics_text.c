@@ -66,7 +66,8 @@ END_TEST
 START_TEST(metrics_text_shows_bytes_that_are_not_utf8)
 {
 	static const struct metrics_family f = { "f", METRICS_GAUGE, "F." };
-	const struct metrics_label v[] = { { "x", "\xc3\xa4\xff\"" }, { "y", "\xc3" }, { "z", "\xc3\xa4" } };
+	const struct metrics_label v[] = { { "x", "\xc3\xa4\xff\"" }, { "y", "\xc3" },
+		{ "z", "\xc3\xa4" } };
 
 	metrics_text_begin(&m, &f);
 	metrics_text_uint(&m, v, 3, 1);

@@ -9,8 +9,9 @@
 #define SIG "\r\n\r\n\0\r\nQUIT\n"
 #define HEADER(s) s, sizeof(s) - 1
 #define A4 "\xc0\x00\x02\x07\x0a\x00\x00\x01\x12\x67\x01\xbb"
-#define A6 "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07" \
-	   "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x12\x67\x01\xbb"
+#define A6                                           \
+	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07" \
+	"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x12\x67\x01\xbb"
 #define X16 "xxxxxxxxxxxxxxxx"
 #define X216 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 "xxxxxxxx"
 
@@ -31,8 +32,8 @@ show(const union proxy_address *a, char *out, size_t size)
 }
 
 static enum proxy_header_status
-feed_two(const uint8_t *p, size_t n, size_t at, size_t *used, struct proxy_header *h,
-    const char **why)
+feed_two(
+    const uint8_t *p, size_t n, size_t at, size_t *used, struct proxy_header *h, const char **why)
 {
 	enum proxy_header_status st;
 	struct proxy_reader r;
@@ -90,8 +91,9 @@ START_TEST(proxy_header_is_read_in_any_split)
 		for (size_t at = 0; at <= good[i].n; at++) {
 			memcpy(data, good[i].text, good[i].n);
 			memcpy(data + good[i].n, "\r\nPROXY ", 8);
-			ck_assert_msg(feed_two(data, good[i].n + 8, at, &used, &h, &why) ==
-			    PROXY_HEADER_DONE, "row %zu at %zu: %s", i, at, why);
+			ck_assert_msg(
+			    feed_two(data, good[i].n + 8, at, &used, &h, &why) == PROXY_HEADER_DONE,
+			    "row %zu at %zu: %s", i, at, why);
 			ck_assert_uint_eq(used, good[i].n);
 			show(&h.src, src, sizeof(src));
 			show(&h.dst, dst, sizeof(dst));
@@ -99,8 +101,8 @@ START_TEST(proxy_header_is_read_in_any_split)
 			ck_assert_str_eq(dst, good[i].dst);
 			/* What is not complete is not bad. */
 			if (at < good[i].n)
-				ck_assert_int_eq(feed_two(data, at, at, &used, &h, &why),
-				    PROXY_HEADER_MORE);
+				ck_assert_int_eq(
+				    feed_two(data, at, at, &used, &h, &why), PROXY_HEADER_MORE);
 		}
 }
 END_TEST
@@ -124,13 +126,11 @@ static const struct {
 	    "its protocol is none of TCP4, TCP6 and UNKNOWN" },
 	{ HEADER("PROXY TCP4\r\n"), "it has not two addresses and two ports" },
 	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 1\r\n"), "it has not two addresses and two ports" },
-	{ HEADER("PROXY TCP4 1.1.1.1  2.2.2.2 1 2\r\n"),
-	    "it has not two addresses and two ports" },
+	{ HEADER("PROXY TCP4 1.1.1.1  2.2.2.2 1 2\r\n"), "it has not two addresses and two ports" },
 	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 1 2 3\r\n"), "a port is no number from 0 to 65535" },
 	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 1 2 \r\n"), "a port is no number from 0 to 65535" },
 	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 01 2\r\n"), "a port is no number from 0 to 65535" },
-	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 1 65536\r\n"),
-	    "a port is no number from 0 to 65535" },
+	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 1 65536\r\n"), "a port is no number from 0 to 65535" },
 	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 -1 2\r\n"), "a port is no number from 0 to 65535" },
 	{ HEADER("PROXY TCP4 1.1.1 2.2.2.2 1 2\r\n"), "its addresses are not of its protocol" },
 	{ HEADER("PROXY TCP4 1.1.1.1\0 2.2.2.2 1 2\r\n"), "its addresses are not of its protocol" },
@@ -138,8 +138,7 @@ static const struct {
 	{ HEADER("PROXY TCP6 1.1.1.1 2.2.2.2 1 2\r\n"), "its addresses are not of its protocol" },
 	{ HEADER("PROXY TCP4 1.1.1.1 2.2.2.2 1 2\n"), "a CR or LF that is not the line's end" },
 	{ HEADER("PROXY UNKNOWN\rx"), "a CR or LF that is not the line's end" },
-	{ HEADER("PROXY UNKNOWN " X16 X16 X16 X16 X16 X16),
-	    "its line is longer than 107 bytes" },
+	{ HEADER("PROXY UNKNOWN " X16 X16 X16 X16 X16 X16), "its line is longer than 107 bytes" },
 	{ HEADER(SIG "\x11\x11\x00\x0c" A4), "its version or command is unknown" },
 	{ HEADER(SIG "\x22\x11\x00\x0c" A4), "its version or command is unknown" },
 	{ HEADER(SIG "\x21\x01\x00\x00"), "its family or transport is unknown" },
@@ -166,7 +165,8 @@ START_TEST(proxy_header_refuses_bad_ones)
 	for (size_t i = 0; i < UNIT_COUNT(bad); i++)
 		for (size_t at = 0; at <= bad[i].n; at++) {
 			ck_assert_msg(feed_two((const uint8_t *)bad[i].text, bad[i].n, at, &used,
-			    &h, &why) == PROXY_HEADER_BAD, "row %zu at %zu", i, at);
+					  &h, &why) == PROXY_HEADER_BAD,
+			    "row %zu at %zu", i, at);
 			ck_assert_str_eq(why, bad[i].why);
 		}
 }
@@ -214,8 +214,11 @@ START_TEST(proxy_header_says_what_it_is_told)
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		union proxy_address src = address(rows[i].src, 4711);
 		union proxy_address dst = address(rows[i].dst, 443);
-		struct proxy_facts f = { .src = &src.sa, .dst = &dst.sa, .tls = "TLSv1.3",
-			.alpn = "h2", .authority = SPAN_LIT("host.example") };
+		struct proxy_facts f = { .src = &src.sa,
+			.dst = &dst.sa,
+			.tls = "TLSv1.3",
+			.alpn = "h2",
+			.authority = SPAN_LIT("host.example") };
 
 		n = proxy_header_build_v1(&f, one);
 		ck_assert_uint_eq(n, strlen(rows[i].line));
@@ -232,9 +235,13 @@ END_TEST
 START_TEST(proxy_header_v2_has_tlvs)
 {
 	static const char wanted[] = SIG "\x21\x11\x00\x32" A4 "\x01\x00\x02h2"
-	    "\x02\x00\x0chost.example" "\x20\x00\x0f\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3";
+					 "\x02\x00\x0chost.example"
+					 "\x20\x00\x0f\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3";
 	union proxy_address src = address("192.0.2.7", 4711), dst = address("10.0.0.1", 443);
-	struct proxy_facts f = { .src = &src.sa, .dst = &dst.sa, .tls = "TLSv1.3", .alpn = "h2",
+	struct proxy_facts f = { .src = &src.sa,
+		.dst = &dst.sa,
+		.tls = "TLSv1.3",
+		.alpn = "h2",
 		.authority = SPAN_LIT("host.example") };
 	uint8_t out[PROXY_HEADER_BUILD_MAX];
 	char host[300];

@@ -14,7 +14,8 @@ START_TEST(rate_lets_a_seconds_worth_come_at_once)
 	for (size_t i = 0; i < UNIT_COUNT(rates); i++) {
 		uint64_t through = 0, left = rates[i], part;
 
-		ck_assert_uint_ge(rate_credit(through, START, rates[i]), rates[i] - rates[i] / 1000);
+		ck_assert_uint_ge(
+		    rate_credit(through, START, rates[i]), rates[i] - rates[i] / 1000);
 		ck_assert_uint_le(rate_credit(through, START, rates[i]), rates[i]);
 		for (int k = 0; left > 0; k++) {
 			part = k < 10 && left > 10 ? left / 3 : left;
@@ -22,8 +23,8 @@ START_TEST(rate_lets_a_seconds_worth_come_at_once)
 			left -= part;
 		}
 		ck_assert_uint_le(through, START + SECOND);
-		ck_assert_uint_gt(rate_charge(through, START, rates[i] / 500 + 1, rates[i]),
-		    START + SECOND);
+		ck_assert_uint_gt(
+		    rate_charge(through, START, rates[i] / 500 + 1, rates[i]), START + SECOND);
 	}
 }
 END_TEST

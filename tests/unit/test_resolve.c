@@ -237,7 +237,8 @@ START_TEST(resolve_answers_with_the_old_when_a_look_up_fails)
 	look_up(&k, w.r, w.l, "one.test", 1);
 	ck_assert_uint_eq(k.n, 1);
 	world_free(&w);
-	atomic_store(&fake_skew_s, 0); /* Check's own account of the time has 32 bits of microseconds */
+	/* Check's own account of the time has 32 bits of microseconds */
+	atomic_store(&fake_skew_s, 0);
 }
 END_TEST
 

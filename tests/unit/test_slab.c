@@ -50,7 +50,7 @@ START_TEST(slab_gives_empty_slabs_back)
 		slab_free(v[i]);
 	ck_assert_uint_le(s.n_pages, 4);
 	ck_assert_uint_eq(s.n_pages, s.n_empty);
-	ck_assert(most == 0 || most > 10);	/* 0: a sanitizer watches each object */
+	ck_assert(most == 0 || most > 10); /* 0: a sanitizer watches each object */
 	slab_clear(&s);
 	ck_assert_uint_eq(s.n_pages, 0);
 }

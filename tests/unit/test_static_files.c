@@ -150,7 +150,10 @@ START_TEST(static_files_closes_them_after_a_while)
 }
 END_TEST
 
-/* Overwritten in place with as many bytes, made longer, replaced, removed, and forbidden: seen in the next turn. */
+/*
+ * Overwritten in place with as many bytes, made longer, replaced, removed, and forbidden: seen in
+ * the next turn.
+ */
 static void
 change(const char *name, int how)
 {

@@ -61,7 +61,7 @@ START_TEST(tls_tells_close_notify_from_truncation)
 	ck_assert_int_eq(ut_server_read(&k, got, sizeof(got), &n), TLS_TRUNCATED);
 	ck_assert_str_eq(tls_error(k.t), "closed by the peer without close_notify");
 	tls_out(k.t, &(const void *){ NULL }, &n);
-	ck_assert_uint_eq(n, 0);	/* no alert either */
+	ck_assert_uint_eq(n, 0); /* no alert either */
 	ck_assert_int_eq(ut_server_read(&k, got, sizeof(got), &n), TLS_TRUNCATED);
 	ut_conn_close(&k);
 	SSL_CTX_free(x);
@@ -90,8 +90,8 @@ START_TEST(tls_hands_data_up_before_the_end)
 		ck_assert_mem_eq(got, "lastwords", 9);
 		/* the socket may never speak again, so the end is pending */
 		ck_assert(tls_pending(k.t) == (clean == 1));
-		ck_assert_int_eq(ut_server_read(&k, got, sizeof(got), &n),
-		    clean ? TLS_EOF : TLS_TRUNCATED);
+		ck_assert_int_eq(
+		    ut_server_read(&k, got, sizeof(got), &n), clean ? TLS_EOF : TLS_TRUNCATED);
 		ck_assert(!tls_pending(k.t));
 		ut_conn_close(&k);
 	}
@@ -109,7 +109,7 @@ START_TEST(tls_close_notify_ends_our_half)
 	size_t n;
 
 	ut_conn_open(&k, c, x);
-	ck_assert_int_eq(tls_close_notify(k.t), TLS_OK);	/* before the handshake: nothing */
+	ck_assert_int_eq(tls_close_notify(k.t), TLS_OK); /* before the handshake: nothing */
 	tls_out(k.t, &(const void *){ NULL }, &n);
 	ck_assert_uint_eq(n, 0);
 	ut_conn_close(&k);
@@ -161,7 +161,9 @@ END_TEST
 
 START_TEST(tls_names_what_breaks_a_handshake)
 {
-	static const struct { const char *bytes, *why; } v[] = {
+	static const struct {
+		const char *bytes, *why;
+	} v[] = {
 		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http request" },
 		{ "CONNECT a:1 HTTP/1.1\r\n\r\n", "https proxy request" },
 		{ "nonsense that is not TLS", "wrong version number" },
@@ -222,7 +224,7 @@ START_TEST(tls_names_the_alert_of_the_peer)
 	struct tls_ctx *c = ut_plain_ctx();
 	SSL_CTX *x = ut_client_ctx();
 
-	SSL_CTX_set_verify(x, SSL_VERIFY_PEER, NULL);	/* and it knows no CA */
+	SSL_CTX_set_verify(x, SSL_VERIFY_PEER, NULL); /* and it knows no CA */
 	ut_expect_failure(c, x, "alert from the peer: unknown CA");
 	SSL_CTX_free(x);
 	tls_ctx_unref(c);
@@ -231,7 +233,8 @@ END_TEST
 
 START_TEST(tls_refuses_a_broken_record)
 {
-	static const char record[] = "\x17\x03\x03\0\x20" "this is not encrypted by any key";
+	static const char record[] = "\x17\x03\x03\0\x20"
+				     "this is not encrypted by any key";
 	struct tls_ctx *c = ut_plain_ctx();
 	SSL_CTX *x = ut_client_ctx();
 	struct ut_conn k;
@@ -249,8 +252,8 @@ START_TEST(tls_refuses_a_broken_record)
 	ck_assert_int_eq(ut_server_write(&k, "x", 1), TLS_ERROR);
 	/* the client got the alert */
 	ck_assert_int_le(SSL_read(k.c, got, sizeof(got)), 0);
-	ck_assert_int_eq(ERR_GET_REASON(ERR_peek_error()),
-	    SSL_AD_REASON_OFFSET + SSL_AD_BAD_RECORD_MAC);
+	ck_assert_int_eq(
+	    ERR_GET_REASON(ERR_peek_error()), SSL_AD_REASON_OFFSET + SSL_AD_BAD_RECORD_MAC);
 	ut_conn_close(&k);
 	SSL_CTX_free(x);
 	tls_ctx_unref(c);
@@ -290,8 +293,8 @@ START_TEST(tls_takes_one_byte_at_a_time)
 				ck_assert_int_eq(write(k.client_fd, &byte, 1), 1);
 			if (st != TLS_OK) {
 				st = ut_server_handshake(&k);
-				ck_assert_msg(st == TLS_OK || st == TLS_AGAIN, "%s",
-				    tls_error(k.t));
+				ck_assert_msg(
+				    st == TLS_OK || st == TLS_AGAIN, "%s", tls_error(k.t));
 			} else if (ut_server_read(&k, got + have, sizeof(got) - have, &n) == TLS_OK)
 				have += n;
 			while ((r = read(k.client_fd, &byte, 1)) == 1)
@@ -340,11 +343,12 @@ expect_carried(struct ut_conn *k, const struct iovec *iov, int n_iov)
 	memset(got, 0, total);
 	have = 0;
 	for (int i = 0; i < PUMPS_MAX && have < total; i++) {
-		if (sent < total && SSL_write_ex(k->c, all + sent,
-		    total - sent < 16384 ? total - sent : 16384, &part) == 1)
+		if (sent < total &&
+		    SSL_write_ex(
+			k->c, all + sent, total - sent < 16384 ? total - sent : 16384, &part) == 1)
 			sent += part;
 		ERR_clear_error();
-		if (i % 8 == 7 || sent == total)	/* several records wait at once */
+		if (i % 8 == 7 || sent == total) /* several records wait at once */
 			if (ut_server_read(k, got + have, total - have, &n) == TLS_OK)
 				have += n;
 	}
@@ -357,7 +361,7 @@ expect_carried(struct ut_conn *k, const struct iovec *iov, int n_iov)
 START_TEST(tls_carries_big_data_byte_exact)
 {
 	static const size_t sizes[] = { 1, 2, 125, 16383, 16384, 16385, 32768, 65536, 100000,
-	    262144, 1048576 };
+		262144, 1048576 };
 	struct tls_ctx *c = ut_plain_ctx();
 	char *data = malloc(1048576 + 64);
 
@@ -370,7 +374,7 @@ START_TEST(tls_carries_big_data_byte_exact)
 		ut_conn_up(&k, c, x);
 		for (size_t i = 0; i < UNIT_COUNT(sizes); i++) {
 			struct iovec v[] = { { data, 10 }, { data, 0 }, { data + 10, sizes[i] },
-			    { data + 3, 7 }, { data, sizes[i] / 2 }, { data + 5, 0 } };
+				{ data + 3, 7 }, { data, sizes[i] / 2 }, { data + 5, 0 } };
 
 			v[4].iov_len = sizes[i] == 1048576 ? 0 : sizes[i] / 2;
 			expect_carried(&k, &v[2], 1);
@@ -473,7 +477,7 @@ START_TEST(tls_pending_tells_what_a_small_read_left)
 	ck_assert_uint_eq(n, 4);
 	ck_assert(tls_pending(k.t));
 	ck_assert_int_eq(ut_server_read(&k, got, 6, &n), TLS_OK);
-	ck_assert(tls_pending(k.t));	/* the second record */
+	ck_assert(tls_pending(k.t)); /* the second record */
 	ck_assert_int_eq(ut_server_read(&k, got, sizeof(got), &n), TLS_OK);
 	ck_assert_uint_eq(n, 6);
 	ck_assert_mem_eq(got, "abcdef", 6);
@@ -587,7 +591,7 @@ START_TEST(tls_interleaves_connections_on_one_worker)
 		}
 	for (int i = 0; i < N; i++)
 		ck_assert_int_eq(st[i], TLS_OK);
-	for (int i = 0; i < N; i++)	/* the tickets */
+	for (int i = 0; i < N; i++) /* the tickets */
 		ut_client_read(&k[i], got, 1);
 	/* One leaves in the middle. */
 	tls_free(k[3].t);

@@ -59,9 +59,10 @@ START_TEST(tls_ctx_reports_a_key_that_does_not_fit)
 	char line[512];
 
 	ut_section_add(&ut_sec, "default.pem", "wild.key");
-	snprintf(line, sizeof(line), "wsrelayd.ini:12: [listen web] CertificateKey=%s: the key "
-	    "does not fit the certificate %s; expected its private key\n", ut_path("wild.key"),
-	    ut_path("default.pem"));
+	snprintf(line, sizeof(line),
+	    "wsrelayd.ini:12: [listen web] CertificateKey=%s: the key "
+	    "does not fit the certificate %s; expected its private key\n",
+	    ut_path("wild.key"), ut_path("default.pem"));
 	ut_expect_refused(line);
 	ut_section_clear(&ut_sec);
 	ut_section_add(&ut_sec, "default.pem", "default-rsa.key");
@@ -111,7 +112,8 @@ START_TEST(tls_ctx_tells_when_certificates_expire)
 	ck_assert(old < now && old > 0);
 
 	for (int i = 0; i < 2; i++) {
-		ck_assert_ptr_nonnull(f = fopen(ut_path(i == 0 ? "default.pem" : "expired.pem"), "r"));
+		ck_assert_ptr_nonnull(
+		    f = fopen(ut_path(i == 0 ? "default.pem" : "expired.pem"), "r"));
 		n += fread(text + n, 1, sizeof(text) - n, f);
 		fclose(f);
 	}

@@ -30,7 +30,7 @@ START_TEST(tls_ctx_reports_all_errors_in_one_run)
 	ut_section_add(&ut_sec, "none.pem", "wild.key");
 	ut_section_add(&ut_sec, "wild.pem", "exact.key");
 	ut_section_add(&ut_sec, "default.pem", "default.key");
-	ut_sec.l.tls_ciphers = (char *)(uintptr_t)"ECDHE-NONSENSE:TLS_AES_1_GCM";
+	ut_sec.l.tls_ciphers = (char *)(uintptr_t) "ECDHE-NONSENSE:TLS_AES_1_GCM";
 	ut_sec.l.client_certificate = CONFIG_CLIENT_CERT_REQUIRED;
 	ck_assert_ptr_null(tls_ctx_new(&ut_sec.l, ut_on_report, &r));
 	ck_assert_msg(r.errors == 5, "%u errors:\n%s", r.errors, r.text);
@@ -40,7 +40,7 @@ START_TEST(tls_ctx_reports_all_errors_in_one_run)
 	/* and the settings are reported too where no pair can be read */
 	ut_section_clear(&ut_sec);
 	ut_section_add(&ut_sec, "none.pem", "default.key");
-	ut_sec.l.tls_ciphers = (char *)(uintptr_t)"ECDHE-NONSENSE";
+	ut_sec.l.tls_ciphers = (char *)(uintptr_t) "ECDHE-NONSENSE";
 	ut_expect_refused("TLSCiphers=ECDHE-NONSENSE: ");
 }
 END_TEST
@@ -68,7 +68,7 @@ START_TEST(tls_ctx_survives_each_failing_allocation)
 
 	ut_section_add(&ut_sec, "default.pem", "default.key");
 	ut_section_add(&ut_sec, "wild.pem", "wild.key");
-	ut_sec.l.tls_ciphers = (char *)(uintptr_t)"ECDHE+AESGCM:TLS_AES_128_GCM_SHA256";
+	ut_sec.l.tls_ciphers = (char *)(uintptr_t) "ECDHE+AESGCM:TLS_AES_128_GCM_SHA256";
 	for (n = 1; c == NULL && n < 1000; n++) {
 		memset(&r, 0, sizeof(r));
 		mem_fail_nth(n);
@@ -85,8 +85,12 @@ END_TEST
 
 START_TEST(tls_speaks_1_2_and_1_3)
 {
-	static const struct { int version; const char *name; } v[] = {
-		{ TLS1_2_VERSION, "TLSv1.2" }, { TLS1_3_VERSION, "TLSv1.3" },
+	static const struct {
+		int version;
+		const char *name;
+	} v[] = {
+		{ TLS1_2_VERSION, "TLSv1.2" },
+		{ TLS1_3_VERSION, "TLSv1.3" },
 	};
 	struct tls_ctx *c = ut_plain_ctx();
 
@@ -153,7 +157,7 @@ expect_cipher(const char *text, int version, const char *name)
 START_TEST(tls_ciphers_are_split_between_1_2_and_1_3)
 {
 	const char *both = "ECDHE-ECDSA-AES128-GCM-SHA256:TLS_CHACHA20_POLY1305_SHA256:"
-	    "ECDHE-ECDSA-AES256-GCM-SHA384:!RC4:TLS_AES_128_GCM_SHA256";
+			   "ECDHE-ECDSA-AES256-GCM-SHA384:!RC4:TLS_AES_128_GCM_SHA256";
 
 	ut_section_add(&ut_sec, "default.pem", "default.key");
 	expect_cipher(both, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
@@ -164,9 +168,9 @@ START_TEST(tls_ciphers_are_split_between_1_2_and_1_3)
 	expect_cipher("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", TLS1_2_VERSION,
 	    "ECDHE-ECDSA-AES128-GCM-SHA256");
 	expect_cipher("ECDHE+AESGCM:!AES256", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
-	ut_sec.l.tls_ciphers = (char *)(uintptr_t)"!aNULL";
+	ut_sec.l.tls_ciphers = (char *)(uintptr_t) "!aNULL";
 	ut_expect_refused("TLSCiphers=!aNULL: OpenSSL refuses it for TLS 1.2: no cipher match");
-	ut_sec.l.tls_ciphers = (char *)(uintptr_t)"DEFAULT:TLS_MADE_UP_WITH_NOTHING";
+	ut_sec.l.tls_ciphers = (char *)(uintptr_t) "DEFAULT:TLS_MADE_UP_WITH_NOTHING";
 	ut_expect_refused("TLSCiphers=TLS_MADE_UP_WITH_NOTHING: this OpenSSL knows no such cipher");
 }
 END_TEST
@@ -177,7 +181,7 @@ START_TEST(tls_tells_that_no_cipher_is_shared)
 	struct tls_ctx *c;
 
 	ut_section_add(&ut_sec, "default.pem", "default.key");
-	ut_sec.l.tls_ciphers = (char *)(uintptr_t)"ECDHE-ECDSA-AES128-GCM-SHA256";
+	ut_sec.l.tls_ciphers = (char *)(uintptr_t) "ECDHE-ECDSA-AES128-GCM-SHA256";
 	c = ut_ctx(&ut_sec);
 	SSL_CTX_set_max_proto_version(x, TLS1_2_VERSION);
 	SSL_CTX_set_cipher_list(x, "ECDHE-ECDSA-AES256-GCM-SHA384");
@@ -269,7 +273,8 @@ START_TEST(tls_requires_a_client_certificate)
 		SSL_CTX_set_max_proto_version(x, version);
 		ut_expect_failure(c, x, "peer did not return a certificate");
 		ut_client_use(x, "client-other");
-		ut_expect_failure(c, x, "certificate verify failed: "
+		ut_expect_failure(c, x,
+		    "certificate verify failed: "
 		    "unable to get local issuer certificate");
 		ut_client_use(x, "client-expired");
 		ut_expect_failure(c, x, "certificate verify failed: certificate has expired");

@@ -31,9 +31,12 @@ resume(struct tls_ctx *c, SSL_CTX *x, SSL_SESSION *s, SSL_SESSION **next)
 
 START_TEST(tls_resumes_sessions)
 {
-	static const struct { int version; uint64_t options; } v[] = {
+	static const struct {
+		int version;
+		uint64_t options;
+	} v[] = {
 		{ TLS1_3_VERSION, 0 }, { TLS1_2_VERSION, 0 },
-		{ TLS1_2_VERSION, SSL_OP_NO_TICKET },	/* the server's cache */
+		{ TLS1_2_VERSION, SSL_OP_NO_TICKET }, /* the server's cache */
 	};
 	struct tls_ctx *c = ut_plain_ctx();
 
@@ -153,8 +156,8 @@ START_TEST(tls_tickets_are_void_when_the_client_ca_changes)
 	ut_conn_open(&k, new, x);
 	SSL_set_session(k.c, s);
 	ck_assert_int_eq(ut_conn_handshake(&k, NULL), TLS_ERROR);
-	ck_assert_str_eq(tls_error(k.t),
-	    "certificate verify failed: unable to get local issuer certificate");
+	ck_assert_str_eq(
+	    tls_error(k.t), "certificate verify failed: unable to get local issuer certificate");
 	ut_conn_close(&k);
 	SSL_SESSION_free(s);
 	SSL_CTX_free(x);
@@ -175,7 +178,7 @@ START_TEST(tls_ticket_keys_rotate)
 		SSL_CTX_set_max_proto_version(x, version);
 		ck_assert(!resume(c, x, NULL, &a));
 		ck_assert_int_eq(tls_tickets_rotate(c->tickets), 0);
-		ck_assert(resume(c, x, a, &b));		/* b is of the new key */
+		ck_assert(resume(c, x, a, &b)); /* b is of the new key */
 		ck_assert_int_eq(tls_tickets_rotate(c->tickets), 0);
 		ck_assert(!resume(c, x, a, NULL));
 		ck_assert(resume(c, x, b, NULL));

@@ -17,9 +17,9 @@
 struct end {
 	struct transport t;
 	struct loop *loop;
-	int peer;	    /* -1: closed */
-	size_t read_size;   /* bytes a read; 0: does not read */
-	uint32_t seed;	    /* of the stream that is expected */
+	int peer;	  /* -1: closed */
+	size_t read_size; /* bytes a read; 0: does not read */
+	uint32_t seed;	  /* of the stream that is expected */
 	size_t got, stop_on_got;
 	unsigned readable, drained, failed, reads;
 	enum io_status last;
@@ -432,7 +432,10 @@ START_TEST(edge_one_event_empties_a_queue_of_many_pieces)
 
 		end_new(&e, tcp);
 		setsockopt(e.t.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-		/* A queue of more pieces than one call takes, and of fewer bytes than the peer's socket does. */
+		/*
+		 * A queue of more pieces than one call takes, and of fewer bytes than the peer's
+		 * socket does.
+		 */
 		while (transport_queued(&e.t) < 100000) {
 			ck_assert_int_eq(transport_write(&e.t, &iov, 1), 0);
 			sent += sizeof(data);
@@ -537,7 +540,10 @@ START_TEST(edge_each_packet_is_read)
 }
 END_TEST
 
-/* The list of those that have their turn grows with them; without memory the kernel's help is enough. */
+/*
+ * The list of those that have their turn grows with them; without memory the kernel's help is
+ * enough.
+ */
 START_TEST(edge_many_have_their_turn_without_memory_too)
 {
 	enum { MANY = 300 };
@@ -587,7 +593,7 @@ END_TEST
 static void
 hook_return_the_ball(struct end *e)
 {
-	struct iovec iov = { (void *)(uintptr_t)"x", 1 };
+	struct iovec iov = { (void *)(uintptr_t) "x", 1 };
 	uint8_t c;
 	size_t n;
 
@@ -614,7 +620,10 @@ START_TEST(edge_busy_sockets_leave_the_rest_its_turn_and_silent_ones_sleep)
 	for (int i = 0; i < 5; i++)
 		unit_loop_turns(l, 30);
 	ck_assert_uint_ge(a.readable, 100);
-	/* The ball is held: a turn for the alarm, and few that were under way or belong to the wheel. */
+	/*
+	 * The ball is held: a turn for the alarm, and few that were under way or belong to the
+	 * wheel.
+	 */
 	transport_want_read(&a.t, false);
 	transport_want_read(&b.t, false);
 	unit_loop_turns(l, 5);
@@ -709,7 +718,10 @@ START_TEST(edge_tls_is_read_to_its_end)
 }
 END_TEST
 
-/* The socket is empty then, and nothing else comes: in more turns of reading than one has, and after a hold. */
+/*
+ * The socket is empty then, and nothing else comes: in more turns of reading than one has, and
+ * after a hold.
+ */
 START_TEST(edge_tls_bytes_that_openssl_holds_are_read)
 {
 	for (int held = 0; held < 2; held++) {

@@ -256,7 +256,10 @@ START_TEST(transport_that_cannot_queue_fails_once)
 	struct side *s;
 	uint8_t data[700];
 
-	/* The queue, its first block, or a later one cannot be had; for the event there is a reserve. */
+	/*
+	 * The queue, its first block, or a later one cannot be had; for the event there is a
+	 * reserve.
+	 */
 	for (unsigned long nth = 1; nth <= 6; nth += nth < 2 ? 1 : 4) {
 		s = side_new_unix();
 		side_small_buffers(s);

@@ -1,4 +1,7 @@
-/* Unit tests of src/io/transport_file.c: files that go out unread, over TCP and over a Unix socket. */
+/*
+ * Unit tests of src/io/transport_file.c: files that go out unread, over TCP and over a Unix
+ * socket.
+ */
 #include "io/transport.h"
 
 #include <signal.h>
@@ -112,7 +115,9 @@ START_TEST(transport_file_follows_its_head)
 }
 END_TEST
 
-/* Behind what the kernel refuses a few bytes are written, and `drained` tells when it takes more. */
+/*
+ * Behind what the kernel refuses a few bytes are written, and `drained` tells when it takes more.
+ */
 START_TEST(transport_file_waits_as_for_bytes)
 {
 	char *got = malloc(BIG);

@@ -35,9 +35,10 @@ on_failed(struct transport *t, const char *why)
 	ck_abort_msg("%s", why);
 }
 
-static const struct transport_events events = {
-	.ready = on_nothing, .readable = on_nothing, .drained = on_drained, .failed = on_failed
-};
+static const struct transport_events events = { .ready = on_nothing,
+	.readable = on_nothing,
+	.drained = on_drained,
+	.failed = on_failed };
 
 static void
 open_transport(struct transport *t, void (*pair)(int fd[2]))
@@ -121,7 +122,10 @@ START_TEST(transport_write_fin_takes_one_segment)
 }
 END_TEST
 
-/* A close with unread bytes is a reset (RFC 2525 2.17): what was written before it must be on its way. */
+/*
+ * A close with unread bytes is a reset (RFC 2525 2.17): what was written before it must be on its
+ * way.
+ */
 START_TEST(transport_write_fin_is_not_lost_to_a_reset)
 {
 	struct transport t;

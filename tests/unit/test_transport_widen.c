@@ -1,6 +1,6 @@
 /*
- * Unit tests of transport_may_widen, src/io/transport_write.c: the send buffer that grows once, when
- * the kernel first refuses bytes.
+ * Unit tests of transport_may_widen, src/io/transport_write.c: the send buffer that grows once,
+ * when the kernel first refuses bytes.
  */
 #include "io/transport.h"
 
@@ -25,9 +25,10 @@ on_failed(struct transport *t, const char *why)
 	ck_abort_msg("%s", why);
 }
 
-static const struct transport_events events = {
-	.ready = on_event, .readable = on_event, .drained = on_event, .failed = on_failed
-};
+static const struct transport_events events = { .ready = on_event,
+	.readable = on_event,
+	.drained = on_event,
+	.failed = on_failed };
 
 static int
 send_buffer(void)

@@ -1,7 +1,7 @@
 /*
- * Unit tests of src/gateway/ws.c and ws_data.c: the echo and the relay between two streams that the
- * test plays (unit_ws.h).  What is said is given whole, split at every byte, byte by byte, and with the n-th
- * allocation failing.
+ * Unit tests of src/gateway/ws.c and ws_data.c: the echo and the relay between two streams that
+ * the test plays (unit_ws.h).  What is said is given whole, split at every byte, byte by byte, and
+ * with the n-th allocation failing.
  */
 #include "base/mem.h"
 #include "unit_ws.h"
@@ -44,7 +44,10 @@ say_row(const struct echo_row *r)
 		uw_say(r->say[i].first, r->say[i].payload);
 }
 
-/* The Close of a message that was begun may come behind its first fragments: compare what is whole. */
+/*
+ * The Close of a message that was begun may come behind its first fragments: compare what is
+ * whole.
+ */
 static void
 assert_heard(const struct echo_row *r, size_t i)
 {
@@ -102,7 +105,10 @@ END_TEST
 
 /* ---- the relay */
 
-/* Frames go through as they are, the client's mask too: the same bytes come out, however they came in. */
+/*
+ * Frames go through as they are, the client's mask too: the same bytes come out, however they came
+ * in.
+ */
 START_TEST(ws_relay_passes_frames_unchanged)
 {
 	static const uint8_t back[] = { 0x01, 0x02, 'h', 'i', 0x89, 0x01, 'p', 0x80, 0x00, 0x82,

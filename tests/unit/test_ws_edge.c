@@ -467,8 +467,7 @@ START_TEST(ws_edge_rest_is_not_seen_by_the_peers)
 	uw.ext = &edge_takeover;
 	for (size_t i = 0; i < UNIT_COUNT(rest_looks); i++) {
 		uw_open();
-		ck_assert_int_eq(
-		    deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+		ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
 		for (int k = 0; k < 3; k++) {
 			uw.app.n = uw_said.n = 0;
 			say_zipped(&z, WS_TEXT, text);
@@ -629,9 +628,8 @@ START_TEST(ws_edge_rest_survives_every_allocation_that_fails)
 			uw_setup_echo("Compression=edge");
 			uw.ext = &edge_takeover;
 			uw_open();
-			ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, -15, 8,
-					     Z_DEFAULT_STRATEGY),
-			    Z_OK);
+			ck_assert_int_eq(
+			    deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
 			uw_said.n = 0;
 			say_zipped(&z, WS_TEXT, text);
 			uw_give(&uw.client, uw_said.p, uw_said.n);

@@ -35,12 +35,13 @@ static const struct ws_rules msg_client = { .check_utf8 = true }; /* reads what 
 static const struct ws_rules msg_server = { .masked = true, .check_utf8 = true };
 static const struct ws_rules msg_deflate = { .check_utf8 = true, .allow_rsv1 = true };
 static const struct ws_rules msg_ten = { .check_utf8 = true, .max_message = 10 };
-static const struct ws_rules msg_ten_deflate = {
-	.check_utf8 = true, .max_message = 10, .allow_rsv1 = true
-};
-static const struct ws_rules msg_ten_inflated = {
-	.check_utf8 = true, .max_message = 10, .allow_rsv1 = true, .inflated = true
-};
+static const struct ws_rules msg_ten_deflate = { .check_utf8 = true,
+	.max_message = 10,
+	.allow_rsv1 = true };
+static const struct ws_rules msg_ten_inflated = { .check_utf8 = true,
+	.max_message = 10,
+	.allow_rsv1 = true,
+	.inflated = true };
 static const struct ws_rules msg_unchecked = { .check_utf8 = false };
 
 static void __attribute__((format(printf, 2, 3))) msg_put(struct msg_log *log, const char *fmt, ...)

@@ -1,6 +1,7 @@
 /*
- * Unit tests of src/gateway/ws_rate.c: clients past MessageRate and ByteRate are held and lose nothing, or get
- * Close 1008.  The clock is the real one: what has passed is compared with the time that went by.
+ * Unit tests of src/gateway/ws_rate.c: clients past MessageRate and ByteRate are held and lose
+ * nothing, or get Close 1008.  The clock is the real one: what has passed is compared with the
+ * time that went by.
  */
 #include "base/mem.h"
 #include "unit_ws.h"
@@ -167,7 +168,8 @@ START_TEST(ws_rate_close_is_1008)
 		uw_give(&uw.client, uw_said.p, uw_said.n);
 		ck_assert_str_eq(uw_heard(false), rows[i].heard);
 		ck_assert(uw.client.closed);
-		ck_assert_uint_eq(counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->rate_closed), 1);
+		ck_assert_uint_eq(
+		    counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->rate_closed), 1);
 		ck_assert_uint_eq(delays(), 0);
 		uw_drop();
 		uw_clear();
@@ -185,7 +187,7 @@ START_TEST(ws_rate_close_does_not_cut_what_the_backend_got)
 	ck_assert_uint_eq(uw.app.n, uw_said.n);
 	uw_give(&uw.client, uw_said.p, uw_said.n);
 	ck_assert_str_eq(uw_heard(false), "<1008>");
-	ck_assert_uint_eq(uw.app.n, uw_said.n + 8);	/* a Close, masked */
+	ck_assert_uint_eq(uw.app.n, uw_said.n + 8); /* a Close, masked */
 	ck_assert_uint_eq(uw.app.out[uw_said.n], FIN | WS_CLOSE);
 	ck_assert(uw.app.closed && !uw.app.aborted);
 	uw_drop();
@@ -230,7 +232,8 @@ START_TEST(ws_rate_the_answer_to_our_own_ping_is_free)
 {
 	uint64_t end;
 
-	uw_setup_echo("MessageRate=1\nRateAction=close\nKeepAliveInterval=20ms\nKeepAliveTimeout=1min");
+	uw_setup_echo(
+	    "MessageRate=1\nRateAction=close\nKeepAliveInterval=20ms\nKeepAliveTimeout=1min");
 	begin();
 	end = loop_now_ms(uw.loop) + UNIT_IO_DEADLINE_MS;
 	for (int i = 0; i < 5; i++) {
@@ -241,8 +244,8 @@ START_TEST(ws_rate_the_answer_to_our_own_ping_is_free)
 		}
 		ck_assert_uint_eq(uw.client.out[0], FIN | WS_PING);
 		uw_said.n = 0;
-		uw_said.n += ws_frame_control(uw_said.p, WS_PONG, uw.client.out + 2, 8,
-		    (const uint8_t[4]){ 1, 2, 3, 4 });
+		uw_said.n += ws_frame_control(
+		    uw_said.p, WS_PONG, uw.client.out + 2, 8, (const uint8_t[4]){ 1, 2, 3, 4 });
 		uw_give(&uw.client, uw_said.p, uw_said.n);
 		ck_assert_ptr_nonnull(uw.client.s.ev);
 	}
@@ -254,14 +257,16 @@ END_TEST
 /* Keep-alive and IdleTimeout must not end a client that we do not read. */
 START_TEST(ws_rate_a_held_client_is_neither_idle_nor_silent)
 {
-	uw_setup_echo("MessageRate=1\nIdleTimeout=300ms\nKeepAliveInterval=100ms\nKeepAliveTimeout=100ms");
+	uw_setup_echo(
+	    "MessageRate=1\nIdleTimeout=300ms\nKeepAliveInterval=100ms\nKeepAliveTimeout=100ms");
 	begin();
 	say_numbers(2);
 	uw_give(&uw.client, uw_said.p, uw_said.n);
 	ck_assert(is_held());
 	wait_released();
 	ck_assert_ptr_nonnull(uw.client.s.ev);
-	ck_assert_uint_eq(counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->keepalive_timeouts[0]), 0);
+	ck_assert_uint_eq(
+	    counter_get(&gateway_count(uw.gw, &uw.uc.c->route[0])->keepalive_timeouts[0]), 0);
 	uw_drop();
 	uw_clear();
 }
@@ -365,14 +370,16 @@ int
 main(void)
 {
 	const TTest *const cases[] = { ws_rate_nothing_is_added_without_a_limit,
-		ws_rate_messages_past_it_wait_in_their_order, ws_rate_a_client_within_it_is_never_held,
+		ws_rate_messages_past_it_wait_in_their_order,
+		ws_rate_a_client_within_it_is_never_held,
 		ws_rate_a_frame_longer_than_the_rate_passes_at_the_rate, ws_rate_close_is_1008,
 		ws_rate_close_does_not_cut_what_the_backend_got, ws_rate_pings_and_pongs_count,
 		ws_rate_fragments_are_one_message, ws_rate_the_answer_to_our_own_ping_is_free,
 		ws_rate_a_held_client_is_neither_idle_nor_silent,
 		ws_rate_a_drain_does_not_wait_for_the_rate,
 		ws_rate_and_back_pressure_do_not_undo_each_other,
-		ws_rate_time_in_which_it_was_not_read_is_made_up_for, ws_rate_survives_without_memory };
+		ws_rate_time_in_which_it_was_not_read_is_made_up_for,
+		ws_rate_survives_without_memory };
 
 	return unit_run("ws_rate", cases, UNIT_COUNT(cases));
 }

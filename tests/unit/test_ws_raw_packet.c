@@ -1,6 +1,7 @@
 /*
  * Unit tests of src/gateway/ws_raw.c, Protocol=packet: a WebSocket of the test (unit_ws.h) before
- * the real connection of http/raw_client.c, with an application at the other end of its socket pair.
+ * the real connection of http/raw_client.c, with an application at the other end of its socket
+ * pair.
  */
 #include <poll.h>
 

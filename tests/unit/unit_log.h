@@ -1,6 +1,6 @@
 /*
- * What the tests of src/base/log*.c share: a folder for files, a standard error of the test's own, and reading what was
- * written.
+ * What the tests of src/base/log*.c share: a folder for files, a standard error of the test's own,
+ * and reading what was written.
  */
 #ifndef TESTS_UNIT_LOG_H
 #define TESTS_UNIT_LOG_H

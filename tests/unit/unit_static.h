@@ -1,8 +1,8 @@
 /*
- * What the tests of src/gateway/static.c share (unit_static.c): a folder of files, and a carrier that
- * notes the response, takes as many bytes as the case says and queues the rest, and minds the rules:
- * nothing is written while something is queued, the stream is closed or aborted exactly once, and
- * done is called exactly once.
+ * What the tests of src/gateway/static.c share (unit_static.c): a folder of files, and a carrier
+ * that notes the response, takes as many bytes as the case says and queues the rest, and minds the
+ * rules: nothing is written while something is queued, the stream is closed or aborted exactly
+ * once, and done is called exactly once.
  */
 #ifndef TESTS_UNIT_STATIC_H
 #define TESTS_UNIT_STATIC_H

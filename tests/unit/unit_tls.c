@@ -77,8 +77,7 @@ add_ext(X509 *x, int nid, const char *value)
 
 /* san as OpenSSL writes it, or NULL; days from now; issuer NULL is self-signed. */
 static struct identity
-make_cert(const char *cn, const char *san, EVP_PKEY *key, int days,
-    const struct identity *issuer)
+make_cert(const char *cn, const char *san, EVP_PKEY *key, int days, const struct identity *issuer)
 {
 	static long serial = 1;
 	struct identity id = { key, X509_new() };
@@ -88,12 +87,11 @@ make_cert(const char *cn, const char *san, EVP_PKEY *key, int days,
 	ASN1_INTEGER_set(X509_get_serialNumber(id.cert), serial++);
 	X509_gmtime_adj(X509_getm_notBefore(id.cert), -60L * 24 * 3600);
 	X509_gmtime_adj(X509_getm_notAfter(id.cert), (long)days * 24 * 3600);
-	X509_NAME_add_entry_by_txt(n, "O", MBSTRING_UTF8, (const unsigned char *)"Test, Inc.",
-	    -1, -1, 0);
+	X509_NAME_add_entry_by_txt(
+	    n, "O", MBSTRING_UTF8, (const unsigned char *)"Test, Inc.", -1, -1, 0);
 	X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
 	X509_set_pubkey(id.cert, key);
-	X509_set_issuer_name(id.cert, issuer != NULL ?
-	    X509_get_subject_name(issuer->cert) : n);
+	X509_set_issuer_name(id.cert, issuer != NULL ? X509_get_subject_name(issuer->cert) : n);
 	if (san != NULL)
 		add_ext(id.cert, NID_subject_alt_name, san);
 	if (issuer == NULL)
@@ -209,7 +207,7 @@ static void
 ut_section_init(struct ut_section *s)
 {
 	memset(s, 0, sizeof(*s));
-	s->l.name = (char *)(uintptr_t)"web";
+	s->l.name = (char *)(uintptr_t) "web";
 	s->l.file = "wsrelayd.ini";
 	s->l.line = 12;
 	s->l.tls = true;
@@ -464,8 +462,7 @@ ut_expect_failure(struct tls_ctx *c, SSL_CTX *x, const char *why)
 
 	ut_conn_open(&k, c, x);
 	ck_assert_int_eq(ut_conn_handshake(&k, NULL), TLS_ERROR);
-	ck_assert_msg(strcmp(tls_error(k.t), why) == 0, "\"%s\", not \"%s\"",
-	    tls_error(k.t), why);
+	ck_assert_msg(strcmp(tls_error(k.t), why) == 0, "\"%s\", not \"%s\"", tls_error(k.t), why);
 	/* It stays so, and says nothing more. */
 	ck_assert_int_eq(ut_server_handshake(&k), TLS_ERROR);
 	ck_assert_str_eq(tls_error(k.t), why);

@@ -33,7 +33,7 @@ char *ut_path(const char *name);
 /* ---- contexts ---- */
 
 struct ut_reports {
-	char text[4096];	/* the lines */
+	char text[4096]; /* the lines */
 	unsigned errors, warnings;
 };
 
@@ -52,8 +52,8 @@ extern struct tls_worker *ut_worker;
 /* File names, not paths. */
 void ut_section_add(struct ut_section *s, const char *cert, const char *key);
 void ut_section_clear(struct ut_section *s);
-struct tls_ctx *ut_ctx(struct ut_section *s);	/* must be without a complaint */
-struct tls_ctx *ut_plain_ctx(void);	/* ut_sec with the default pair */
+struct tls_ctx *ut_ctx(struct ut_section *s); /* must be without a complaint */
+struct tls_ctx *ut_plain_ctx(void);	      /* ut_sec with the default pair */
 struct tls_ctx *ut_client_cert_ctx(enum config_client_cert mode, const char *ca_file);
 
 /* Expect that ut_sec is refused, with this text among the errors. */
@@ -63,18 +63,18 @@ void ut_expect_refused(const char *text);
 
 struct ut_conn {
 	struct tls *t;
-	SSL *c;			/* the client; NULL when the case plays it itself */
+	SSL *c; /* the client; NULL when the case plays it itself */
 	int fd, client_fd;
-	char *q;		/* what the server wants to send and the kernel has refused */
+	char *q; /* what the server wants to send and the kernel has refused */
 	size_t q_n;
 };
 
 SSL_CTX *ut_client_ctx(void);
-void ut_client_use(SSL_CTX *x, const char *name);	/* NAME.pem as its certificate */
+void ut_client_use(SSL_CTX *x, const char *name); /* NAME.pem as its certificate */
 
 void ut_conn_open(struct ut_conn *k, struct tls_ctx *c, SSL_CTX *x);
 void ut_conn_close(struct ut_conn *k);
-void ut_conn_send(struct ut_conn *k);	/* what every caller does after every call */
+void ut_conn_send(struct ut_conn *k); /* what every caller does after every call */
 
 /* Both handshakes; the server's last word.  *client_ok (or NULL): the client is content too. */
 enum tls_status ut_conn_handshake(struct ut_conn *k, bool *client_ok);

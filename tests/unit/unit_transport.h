@@ -1,6 +1,6 @@
 /*
- * What tests of src/io/transport.c share (unit_transport.c): one end of a socket is a transport, with
- * its owner's notes; the other is the test's own, read by an event on the same loop.
+ * What tests of src/io/transport.c share (unit_transport.c): one end of a socket is a transport,
+ * with its owner's notes; the other is the test's own, read by an event on the same loop.
  */
 #ifndef TESTS_UNIT_TRANSPORT_H
 #define TESTS_UNIT_TRANSPORT_H

@@ -37,7 +37,7 @@ struct uw {
 	struct stream_info info;
 	struct sockaddr_in peer;
 	struct uw_fake client, app;
-	bool echo; /* there is no backend */
+	bool echo;		  /* there is no backend */
 	const struct ws_ext *ext; /* what the handshake agreed on; NULL: no compression */
 	struct ws_deflate_memory deflate_memory;
 };
