@@ -40,7 +40,7 @@ def counted(results):
     missed = [line for line in found if line[0] == "MISSED"]
     level = sum(line[0] == "level" for line in found)
     text = f"{len(found) - len(missed)} of {len(found)} goals are met"
-    return text + f" ({level} of them are a p99 that is level with the best within that noise)." * bool(level) + "." * (not level)
+    return text + f" ({level} of them are a p99 that is level with the best within the machine's noise)." * bool(level) + "." * (not level)
 
 
 def results_block(found):
