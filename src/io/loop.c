@@ -52,7 +52,7 @@ struct loop {
 	unsigned random_left;
 	uint8_t *scratch; /* owned: headroom and scratch */
 	struct counter queued;
-	struct loop_timer calm; /* armed while bulk_ms waits to be long ago */
+	struct loop_timer calm; /* armed while busy_ms waits to be long ago */
 	bool calm_armed;
 	bool bulk;	  /* since it was calm last: loop_note_bulk */
 	uint64_t busy_ms; /* of the last loop_note_bulk, or object that was freed */

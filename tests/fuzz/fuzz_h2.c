@@ -19,6 +19,7 @@
 #include "http/reply.h"
 #include "io/loop.h"
 #include "oracle.h"
+#include "turns.h"
 
 #define H2_USERS 16
 #define H2_IDS 256		 /* streams whose state is followed */
@@ -338,31 +339,6 @@ out_read(bool http2)
 
 /* ---- running */
 
-struct h2_turns {
-	struct loop_msg msg;
-	unsigned left;
-};
-
-static void
-on_turn(struct loop_msg *m, struct loop *l)
-{
-	struct h2_turns *t = (struct h2_turns *)m;
-
-	if (--t->left == 0)
-		loop_stop(l);
-	else
-		loop_post(l, m);
-}
-
-static void
-run_turns(unsigned n)
-{
-	struct h2_turns t = { .msg.fn = on_turn, .left = n };
-
-	loop_post(h2.loop, &t.msg);
-	loop_run(h2.loop);
-}
-
 /* Send bytes and let them be looked at; what the socket does not take is lost. */
 static void
 client_send(const void *p, size_t n)
@@ -541,7 +517,7 @@ operation(struct input *in, bool http2)
 		n = take(in);
 		if (n == 255)
 			http_server_drain(&h2.list);
-		run_turns(1 + n % 4u);
+		fuzz_turns(h2.loop, 1 + n % 4u);
 		out_read(http2);
 		break;
 	}
@@ -608,20 +584,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		client_send(preface, sizeof(preface) - 1);
 	while (in.n > 0)
 		operation(&in, http2);
-	run_turns(3);
+	fuzz_turns(h2.loop, 3);
 	out_read(http2);
 	/* The end: the users leave, then the client does, or the gateway ends. */
 	for (i = 0; i < H2_USERS; i++)
 		if (h2.user[i].s != NULL && size % 3 == 0)
 			user_close(&h2.user[i]);
-	run_turns(2);
+	fuzz_turns(h2.loop, 2);
 	if (size % 2 == 0) {
 		close(h2.fd);
 		h2.fd = -1;
-		run_turns(3);
+		fuzz_turns(h2.loop, 3);
 	}
 	http_server_abort_all(&h2.list);
-	run_turns(2);
+	fuzz_turns(h2.loop, 2);
 	ORACLE(h2.n_closed == 1);
 	ORACLE(h2.list.first == NULL);
 	if (h2.fd != -1)

@@ -29,6 +29,7 @@
 #include "oracle.h"
 #include "tools/wsdial_out.h"
 #include "tools/wsdial_session.h"
+#include "turns.h"
 
 #define F_HTTP2 0x01
 #define F_COMPRESS 0x02
@@ -182,33 +183,6 @@ on_over(struct wsdial_session *ss, enum wsdial_status status, const char *why)
 static const struct wsdial_session_events events = { on_open, on_message, on_pong, on_room,
 	on_over };
 
-/* ---- the loop */
-
-struct turns {
-	struct loop_msg msg;
-	unsigned left;
-};
-
-static void
-on_turn(struct loop_msg *m, struct loop *l)
-{
-	struct turns *t = (struct turns *)m;
-
-	if (--t->left == 0)
-		loop_stop(l);
-	else
-		loop_post(l, m);
-}
-
-static void
-run_turns(unsigned n)
-{
-	struct turns t = { .msg.fn = on_turn, .left = n };
-
-	loop_post(fz.loop, &t.msg);
-	loop_run(fz.loop);
-}
-
 /* ---- what wsdial sends */
 
 /* The size of the whole frame at p[0..n), 0 when it is not whole yet. */
@@ -274,7 +248,7 @@ server_send(const void *p, size_t n)
 		}
 		if (run.over > 0 || run.ss == NULL || errno != EAGAIN)
 			return; /* it has left */
-		run_turns(1);
+		fuzz_turns(fz.loop, 1);
 		sent_read();
 	}
 }
@@ -287,7 +261,7 @@ server_say(const uint8_t *p, size_t n, uint32_t *seed)
 		size_t piece = seed != NULL ? oracle_piece(seed, n) : n;
 
 		server_send(p, piece);
-		run_turns(seed != NULL ? 1 : 2);
+		fuzz_turns(fz.loop, seed != NULL ? 1 : 2);
 		sent_read();
 		p += piece;
 		n -= piece;
@@ -325,7 +299,7 @@ server_settings(void)
 	static const uint8_t connect[] = { 0, 8, 0, 0, 0, 1 };
 
 	server_frame(4, 0, 0, connect, sizeof(connect), NULL);
-	run_turns(2);
+	fuzz_turns(fz.loop, 2);
 	sent_read();
 }
 
@@ -398,11 +372,11 @@ run_accept(void)
 {
 	run.fd = -1;
 	for (int i = 0; i < 20 && run.fd == -1; i++) {
-		run_turns(1);
+		fuzz_turns(fz.loop, 1);
 		run.fd = accept4(fz.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	}
 	HOLDS(run.fd != -1);
-	run_turns(2);
+	fuzz_turns(fz.loop, 2);
 	sent_read();
 }
 
@@ -426,11 +400,11 @@ run_once(uint8_t flags, const uint8_t *p, size_t n, uint32_t *seed)
 	else
 		server_raw(p, n, seed);
 	shutdown(run.fd, SHUT_WR);
-	run_turns(3);
+	fuzz_turns(fz.loop, 3);
 	sent_read();
 	HOLDS(run.ss == NULL || run.over == 1);
 	wsdial_session_free(run.ss);
-	run_turns(2);
+	fuzz_turns(fz.loop, 2);
 	close(run.fd);
 	if (verbose) {
 		trace_end();
